@@ -1,0 +1,138 @@
+"""What the actors have decided, published for everybody to read: immutable snapshots, one writer each.
+
+Callers read here without asking, so a protected call never waits for an actor to learn what is so already. Every
+entry is replaced as a whole by the one actor that owns it; nobody changes an entry in place.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from upright.strategies.tally import Tally
+
+if TYPE_CHECKING:
+    from upright.actors.address import Address
+    from upright.actors.reply import ReplyFuture
+    from upright.strategies.healing.base import HealingStrategy
+    from upright.strategies.report import RecoveryId
+
+__all__ = ["Board", "ResourceView"]
+
+_MAX_RESOURCES: Final = 10_000  # resources whose epoch is remembered; the one healed longest ago goes first
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceView:
+    """What is known of one resource. Written by the orchestrator.
+
+    Attributes:
+        epoch: How many proven healings it has had.
+        healed_at: Monotonic seconds of the last of them; 0.0 if there was none.
+        healing: Settled with True or False when the healing now under way ends; None if there is none.
+        joiners: Who shares the recovery now under way.
+    """
+
+    epoch: int = 0
+    healed_at: float = 0.0
+    healing: ReplyFuture[bool] | None = None
+
+
+@dataclass(slots=True)
+class Board:
+    """The published state of one tree.
+
+    Attributes:
+        resources: By name. Written by the orchestrator.
+        recovering: Recoveries in flight, with the number of reports that were merged into each without a message.
+            Written by the orchestrator.
+        strategies: The healing strategies, in the order in which they are tried. Replaced by `register`.
+        risk: The predictor's present risk score, or None before its first reading. Written by the predictor.
+        subscribers: Who is told events. Replaced by the tree.
+        lost_events: Events that a subscriber could not take, and messages that an actor could not.
+        refused_events: The former by the subscriber's name and the event's class.
+        healing_failures: Failed attempts by recovery id, and healing_totals, [attempts, proven] by strategy: the
+            healing actor's own; kept here so that its crash forgets nothing.
+        escalations: Recovery ids that used up their attempts.
+        healing_attempts: Strategies that were run. Raised by the healing actor.
+        healing_successes: Those that were proven. Raised by the healing actor.
+        joined_reports: Reports that shared the recovery of an earlier one.
+        refused_reports: Reports that nobody could take.
+        fallback_activations: Values that a fallback chain gave.
+        retries: Calls that were made again by the retry stage.
+    """
+
+    resources: dict[str, ResourceView] = field(default_factory=dict)
+    recovering: dict[RecoveryId, Tally] = field(default_factory=dict)
+    strategies: tuple[HealingStrategy, ...] = ()
+    risk: float | None = None
+    subscribers: tuple[Address[Any], ...] = ()
+    lost_events: Tally = field(default_factory=Tally)
+    refused_events: dict[tuple[str, str], Tally] = field(default_factory=dict)
+    healing_failures: OrderedDict[RecoveryId, Any] = field(default_factory=OrderedDict)
+    healing_totals: dict[str, list[int]] = field(default_factory=dict)
+    escalations: Tally = field(default_factory=Tally)
+    healing_attempts: Tally = field(default_factory=Tally)
+    healing_successes: Tally = field(default_factory=Tally)
+    joined_reports: Tally = field(default_factory=Tally)
+    refused_reports: Tally = field(default_factory=Tally)
+    fallback_activations: Tally = field(default_factory=Tally)
+    retries: Tally = field(default_factory=Tally)
+
+    def resource(self, name: str) -> ResourceView:
+        """Return what is known of a resource; a blank view if nothing is."""
+        return self.resources.get(name, _BLANK)
+
+    def epoch_at(self, name: str, started_at: float) -> int:
+        """Return the epoch of a resource under which a call began that started at `started_at`."""
+        view = self.resources.get(name, _BLANK)
+        return view.epoch - 1 if view.epoch and started_at < view.healed_at else view.epoch
+
+    def healed(self, name: str) -> ResourceView:
+        """Raise the epoch of a resource; for the orchestrator."""
+        view = ResourceView(epoch=self.resource(name).epoch + 1, healed_at=monotonic())
+        self.resources.pop(name, None)  # the newest goes to the end
+        self.resources[name] = view
+        if len(self.resources) > _MAX_RESOURCES:
+            for old, known in list(self.resources.items())[: _MAX_RESOURCES // 10]:
+                if known.healing is None:
+                    self.resources.pop(old, None)
+        return view
+
+    def set_healing(self, name: str, healing: ReplyFuture[bool] | None) -> None:
+        """Publish that a healing is under way, or no longer; for the orchestrator."""
+        view = self.resource(name)
+        if healing is None and not view.epoch:
+            self.resources.pop(name, None)  # nothing worth remembering: names may be without number
+        else:
+            self.resources[name] = ResourceView(view.epoch, view.healed_at, healing)
+
+    def let_go(self) -> None:
+        """Have nobody wait for a healing any more: there is no tree that will end it."""
+        for view in list(self.resources.values()):
+            if view.healing is not None:
+                view.healing.answer(False)
+
+    def publish(self, event: Any) -> None:
+        """Tell an event to all subscribers; one that cannot take it loses it, and that is counted."""
+        for subscriber in self.subscribers:
+            try:
+                subscriber.tell(event)
+            except Exception:
+                self.lost_events.add()
+                self._refused(subscriber, event)
+
+    def refused(self, subscriber: str, kind: str) -> int:
+        """Return how many events of a kind (their class's name) a subscriber has lost."""
+        tally = self.refused_events.get((subscriber, kind))
+        return 0 if tally is None else tally.value
+
+    def _refused(self, subscriber: Any, event: Any) -> None:
+        # Subscribers and kinds of events are few, so this stays small.
+        key = (getattr(subscriber, "name", "?"), type(event).__name__)
+        self.refused_events.setdefault(key, Tally()).add()
+
+
+_BLANK: Final = ResourceView()

@@ -1,0 +1,121 @@
+"""Interrupting one thread, and no other, by an exception.
+
+CPython throws an exception into a thread by its identifier, between two bytecodes. Two things go wrong with that
+when it is used bare: an identifier is given to a new thread as soon as the old one has ended, so a late interrupt
+hits somebody else; and an interrupt between the two halves of an operation of the machinery leaves it half done.
+So each thread has a `Reach`, which it closes before it ends, and behind which it may shield itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from _thread import allocate_lock, get_ident
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Interrupted", "Reach", "shielded"]
+
+_reaches: dict[int, Reach] = {}  # by thread identifier; each thread enters and removes its own
+
+
+class Interrupted(BaseException):  # not an error: thrown to end a thread
+    """Thrown into the thread of a detached incarnation. Not to be caught: the replacement is running already."""
+
+
+class Reach:
+    """Whether one thread can be interrupted now. `interrupt` is for others, everything else for that thread.
+
+    A supervisor's thread is shielded but for the time in which it runs a child's `__init__`: its own code looks
+    by itself whether it was detached, wherever it has waited, and is never cut in half.
+
+    `with lock:` is safe against an interrupt of the thread that enters it: CPython delivers none between the
+    acquisition and the first statement of the block.
+
+    Args:
+        shielded: Whether the thread starts shielded.
+    """
+
+    __slots__ = ("_guard", "_ident", "_missed", "_sent", "shielded")
+
+    def __init__(self, *, shielded: bool) -> None:
+        self._guard = allocate_lock()
+        self._ident: int | None = None
+        self._sent = False
+        self._missed = False  # an interrupt came while the shield was up
+        self.shielded = shielded
+
+    def open(self) -> None:
+        """Note which thread this is."""
+        self._ident = get_ident()
+        _reaches[self._ident] = self
+
+    def close(self) -> None:
+        """Let no interrupt come any more, and drop one that is on its way."""
+        _reaches.pop(get_ident(), None)
+        with self._guard:
+            self._ident = None
+        if self._sent:  # asked first, since CPython looks through all threads for the one meant
+            _throw(get_ident(), None)
+
+    def interrupt(self) -> bool:
+        """Throw `Interrupted` into the thread; False if it is not running, shielded, or the caller itself.
+
+        The exception arrives when the thread runs its next bytecode: a C call that blocks has to return first.
+        """
+        with self._guard:
+            if self._ident is None or self._ident == get_ident():
+                return False
+            if self.shielded:
+                self._missed = True
+                return False
+            self._sent = True
+            _throw(self._ident, Interrupted)
+            return True
+
+    @contextmanager
+    def exposed(self) -> Iterator[None]:
+        """Run a block of the user's code unshielded; the thread's shield is up again when it is left."""
+        before = self.shielded
+        with self._guard:
+            self.shielded = False
+        try:
+            yield
+        finally:
+            with self._guard:
+                self.shielded = before
+
+    def shield(self) -> bool:
+        """Put the shield up; returns whether it was up already, for `unshield`."""
+        before = self.shielded
+        with self._guard:
+            self.shielded = True
+        return before
+
+    def unshield(self, before: bool) -> None:  # noqa: FBT001 - what shield() returned
+        """Put the shield back as it was; an interrupt that was missed meanwhile is raised here."""
+        with self._guard:
+            self.shielded = before
+        if self._missed and not before:
+            self._missed = False
+            raise Interrupted
+
+
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Run a block of the machinery without interrupts, in whatever thread it runs: what it has begun it finishes."""
+    reach = _reaches.get(get_ident())
+    if reach is None or reach.shielded:
+        yield
+        return
+    before = reach.shield()
+    try:
+        yield
+    finally:
+        reach.unshield(before)
+
+
+def _throw(ident: int, kind: type[BaseException] | None) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), None if kind is None else ctypes.py_object(kind))

@@ -1,0 +1,1 @@
+"""What to do: plain know-how. Knows no actor, no thread, no pykka."""

@@ -1,0 +1,47 @@
+"""The root of every error that upright raises, and the one for a wrong option."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["CircuitOpenError", "ConfigError", "UprightError"]
+
+
+class UprightError(Exception):
+    """Base of every error that upright itself raises; the application's own never derive from it."""
+
+
+class ConfigError(UprightError, ValueError):
+    """An option has a value that is not allowed.
+
+    The text always reads `<Type>.<field> must be <rule>, got <repr>`.
+
+    Attributes:
+        field: Where the value was given, as `Type.field` or as a dotted path of the configuration.
+        value: The value that was refused.
+        allowed: What is allowed, in words.
+    """
+
+    def __init__(self, field: str, value: Any, allowed: str) -> None:
+        super().__init__(f"{field} must be {allowed}, got {value!r}")
+        self.field = field
+        self.value = value
+        self.allowed = allowed
+
+
+class CircuitOpenError(UprightError):
+    """A call was rejected, because the circuit of its operation is open; `__cause__` is the last counted failure.
+
+    Attributes:
+        operation: Whose circuit.
+        wait_time: Seconds after which a call is worth making again.
+    """
+
+    def __init__(self, wait_time: float, operation: str = "") -> None:
+        # Not spelled out here: rejections come by the thousand, and their texts are rarely read.
+        super().__init__(wait_time, operation)
+        self.wait_time = wait_time
+        self.operation = operation
+
+    def __str__(self) -> str:
+        return f"the circuit of {self.operation!r} is open; worth another try in {self.wait_time:.3g} s"
