@@ -1,0 +1,163 @@
+"""What the workload works on: resources that break, and strategies that repair them and keep the score."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
+
+from upright.strategies.healing.base import HealingStrategy
+
+if TYPE_CHECKING:
+    from upright.strategies.report import ErrorReport
+
+__all__ = ["AsyncRepair", "Repair", "Resource", "Resources"]
+
+
+_NEAR = 1.0  # seconds; a worker that was hit so shortly before may take its proof with it
+
+
+class Outage(ConnectionError):
+    """What a broken resource raises: transient, healable."""
+
+
+class Resource:
+    """Something that is up or down; each breakdown is one failure, to be healed once.
+
+    Attributes:
+        name: As the calls name it.
+        failure: Number of the newest breakdown; raised under the lock of the harness.
+        heals_itself: Seconds after which it is up again, healed by nobody; None: it must be healed.
+        loose: Reported also while it works, so that healing it twice is no mistake.
+    """
+
+    def __init__(self, name: str, *, heals_itself: float | None = None, loose: bool = False) -> None:
+        self.name = name
+        self.loose = loose
+        self.failure = 0
+        self.heals_itself = heals_itself
+        self.down_since: float | None = None
+        self.proven = 0  # the newest failure whose repair was proven
+        self.healing_now = 0
+        self.began = 0.0
+        self.guard = threading.Lock()
+
+    @property
+    def down(self) -> bool:
+        since = self.down_since
+        if since is not None and self.heals_itself is not None and monotonic() - since > self.heals_itself:
+            self.down_since = None
+        return self.down_since is not None
+
+    def break_down(self) -> None:
+        with self.guard:
+            if self.down_since is None:
+                self.failure += 1
+                self.down_since = monotonic()
+
+    def use(self) -> str:
+        if self.down:
+            try:
+                raise OSError(5, f"{self.name} gone")
+            except OSError as cause:
+                raise Outage(f"{self.name} is down ({self.failure})") from cause
+        return self.name
+
+
+class Resources:
+    """All of them, with what must not happen.
+
+    Attributes:
+        healings: Calls of `heal`, by resource.
+        double: Healings of a failure that had been healed, and proven, before.
+        overlapping: Healings of one resource at the same time.
+    """
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, Resource] = {}
+        self.healings = 0
+        self.proofs = 0
+        self.double: list[str] = []
+        self.overlapping: list[str] = []
+        self.failed_on_purpose = 0
+        self.worker_hit_at = 0.0
+
+    def add(self, name: str, **options: Any) -> Resource:
+        resource = self.by_name[name] = Resource(name, **options)
+        return resource
+
+    def worker_hit(self) -> None:
+        """A worker was hit: the proof in its hand, if it had one, may never get out."""
+        self.worker_hit_at = monotonic()
+
+
+class Repair(HealingStrategy):
+    """Repairs every resource of the workload, sometimes slowly, sometimes in vain."""
+
+    name = "repair"
+
+    def __init__(self, resources: Resources, seed: int, *, vain: float = 0.05) -> None:
+        self.resources = resources
+        self.random = random.Random(seed)
+        self.vain = vain
+
+    def can_handle(self, report: ErrorReport) -> bool:
+        resource = self.resources.by_name.get(report.resource or "")
+        return resource is not None and resource.heals_itself is None and not resource.name.startswith("async")
+
+    def heal(self, report: ErrorReport) -> None:
+        resource = self.resources.by_name[report.resource or ""]
+        self._begin(resource)
+        try:
+            sleep(self.random.choice((0.0, 0.0, 0.001, 0.01)))
+            self._finish(resource)
+        finally:
+            resource.healing_now -= 1
+
+    def _begin(self, resource: Resource) -> None:
+        with resource.guard:
+            self.resources.healings += 1
+            if resource.healing_now > 0:
+                self.resources.overlapping.append(resource.name)
+            resource.healing_now += 1
+            resource.began = monotonic()
+            if not resource.down and not resource.loose and resource.proven == resource.failure:
+                self.resources.double.append(f"{resource.name}#{resource.failure} at {monotonic():.3f}")
+
+    def _finish(self, resource: Resource) -> None:
+        if self.random.random() < self.vain:
+            self.resources.failed_on_purpose += 1
+            raise OSError("in vain")
+        resource.down_since = None
+
+    def verify(self, report: ErrorReport) -> None:
+        resource = self.resources.by_name[report.resource or ""]
+        failure = resource.failure
+        resource.use()
+        self.resources.proofs += 1
+        if self.resources.worker_hit_at < resource.began - _NEAR:
+            resource.proven = failure
+
+
+class AsyncRepair(Repair):
+    """The same for resources that belong to an event loop."""
+
+    name = "async repair"
+
+    def can_handle(self, report: ErrorReport) -> bool:
+        return (report.resource or "").startswith("async")
+
+    async def heal(self, report: ErrorReport) -> None:  # type: ignore[override]
+        resource = self.resources.by_name[report.resource or ""]
+        self._begin(resource)
+        try:
+            await asyncio.sleep(self.random.choice((0.0, 0.001, 0.01)))
+            self._finish(resource)
+        finally:
+            resource.healing_now -= 1
+
+    async def verify(self, report: ErrorReport) -> Any:  # type: ignore[override]
+        await asyncio.sleep(0)
+        super().verify(report)
