@@ -1,0 +1,600 @@
+"""The edge: what a failing call does in its own thread or loop, as the actors have decided.
+
+The decision flow is one generator, `Edge.recover`. It waits for nothing itself: it yields commands (ask, wait, call,
+try a step, retry), and the driver of the caller's world carries them out, blocking a thread or suspending a task
+(upright.actors.drivers). So the flow is written once for `def` and `async def`, and operation, fallback steps and
+retries run where the application called from, with its contextvars, sessions and loop.
+
+The order is that of the design: join or heal, circuit breaker, fallback chain, retry.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from upright.actors.breaker import CallFailed, ProbeEnded
+from upright.actors.counsel import Consult, Counsel, Inquire
+from upright.actors.events import RecoveryFinished
+from upright.actors.exits import describe
+from upright.actors.fallback import Chains, StepsTried
+from upright.actors.log import get_logger
+from upright.strategies.breaker import BreakerState
+from upright.strategies.classification import Classification, classify
+from upright.strategies.codes import ErrorCode
+from upright.strategies.errors import CircuitOpenError
+from upright.strategies.fallback.chain import Substitute
+from upright.strategies.idempotency import is_repeatable
+from upright.strategies.report import (
+    ErrorReport,
+    RecoveryMethod,
+    RecoveryResult,
+    RecoveryStatus,
+    RecoveryStep,
+    Stage,
+    StepOutcome,
+)
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Generator, Mapping
+
+    from upright.actors.board import Board
+    from upright.actors.directory import Directory
+    from upright.actors.fallback import ChainView
+    from upright.actors.operation import Operation, Operations
+    from upright.actors.reply import ReplyFuture
+    from upright.actors.worker import WorkerPool
+    from upright.strategies.breaker import BreakerSnapshot
+    from upright.strategies.fallback.chain import FallbackStep
+    from upright.strategies.flags import Flags
+    from upright.strategies.permits import Permit
+
+__all__ = ["Call", "Edge", "Ending"]
+
+_FRESHLY_HEALED: Final = 5.0  # seconds after a proven healing in which a half-open circuit is waited for
+_GATE_WAIT: Final = 5.0  # seconds that a call waits for those before it to be made again after a shared healing
+_GRACE: Final = 0.5  # seconds beyond heal_wait after which the orchestrator is taken to be out of order
+
+
+class Ending(NamedTuple):
+    """How a recovery at the edge came out.
+
+    Attributes:
+        result: For people and for `recover`.
+        has_value: There is a value to return; if not, an error is to be raised.
+        opened_by: The failure that opened the circuit, if it is open.
+    """
+
+    result: RecoveryResult
+    has_value: bool
+    opened_by: BaseException | None = None
+
+
+@dataclass(slots=True)
+class Call:
+    """One call on its way through the flow.
+
+    Attributes:
+        operation: Whose.
+        error: The first failure; None for a call that was rejected before it began.
+        attempt: The call itself, without arguments; None if it cannot be made again.
+        began: Monotonic seconds.
+        context: What a strategy may want to know.
+        arguments: Of the call, for fallback steps.
+        known: What kind of failure it is, where that was decided already.
+        loop: The event loop that the call runs on, for strategies that need it; None for a synchronous call.
+        report: The failure as the actors see it.
+        steps: What was tried.
+        joined: The healing was that of an earlier report.
+        heal_wait: Seconds to wait for a healing, instead of the operation's.
+        untold: What the breaker is to hear once the orchestrator has been asked; see `Edge.meet_circuit`.
+        made: Holds the value once the call has returned one.
+    """
+
+    operation: Operation
+    error: BaseException | None
+    attempt: Callable[[], Any] | None
+    began: float
+    context: Mapping[str, Any] = field(default_factory=dict)
+    arguments: tuple[tuple[Any, ...], Mapping[str, Any]] = ((), {})
+    known: Classification | None = None
+    loop: asyncio.AbstractEventLoop | None = None
+    report: ErrorReport | None = None
+    steps: list[RecoveryStep] = field(default_factory=list)
+    joined: bool = False
+    heal_wait: float | None = None
+    untold: CallFailed | ProbeEnded | None = None
+    made: tuple[Any] | None = None
+
+
+# Commands of the flow. A driver answers `Wait`, `Invoke` and `Try` with (value, error).
+
+
+class Wait(NamedTuple):
+    """Wait for a future; (None, AskTimeout) when the time is over."""
+
+    future: ReplyFuture[Any]
+    timeout: float
+
+
+class Sleep(NamedTuple):
+    """Let time pass."""
+
+    seconds: float
+
+
+class Invoke(NamedTuple):
+    """Make the call."""
+
+    call: Callable[[], Any]
+
+
+class Try(NamedTuple):
+    """Try a fallback step."""
+
+    step: FallbackStep
+    context: Mapping[str, Any]
+
+
+class Retry(NamedTuple):
+    """Make the call again and again, as the policy allows; answered with a RetryRun."""
+
+    edge: Edge
+    call: Call
+    deadline: float | None
+
+
+class Edge:
+    """What callers of one tree share: where to read, and whom to tell.
+
+    Args:
+        directory: Where the actors are found. When its root is closed (the tree was stopped, has given up, or
+            lives in the parent of this forked process) calls are bare calls.
+        board: What the actors have published.
+        operations: The operations.
+        chains: The fallback chains.
+        pool: Workers for steps with a timeout.
+        flags: Gives the present flags.
+    """
+
+    __slots__ = (
+        "board",
+        "chains",
+        "directory",
+        "flags",
+        "operations",
+        "pool",
+    )
+
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        board: Board,
+        operations: Operations,
+        chains: Chains,
+        pool: WorkerPool,
+        flags: Callable[[], Flags],
+    ) -> None:
+        self.directory = directory
+        self.board = board
+        self.operations = operations
+        self.chains = chains
+        self.pool = pool
+        self.flags = flags
+
+    @property
+    def active(self) -> bool:
+        """Whether anybody is there to recover: the tree is up and the stage is switched on."""
+        return self.directory.is_open and self.flags().recovery_orchestrator
+
+    # Outcomes: appended to the log by the caller, judged by the breaker.
+
+    def tell_breaker(self, message: CallFailed | ProbeEnded) -> None:
+        """Tell the breaker; if it cannot take the message the circuit stays as it is."""
+        try:
+            self.directory["breaker"].tell(message)
+        except Exception:
+            self.board.lost_events.add()
+
+    def log_failure(
+        self, operation: Operation, snapshot: BreakerSnapshot, began: float, error: BaseException
+    ) -> CallFailed:
+        """Log a counted failure; the breaker is to be told what this returns."""
+        ended = monotonic()
+        snapshot.log.append((ended, ended - began, True))
+        return CallFailed(operation, error, began)
+
+    def succeeded(self, operation: Operation, snapshot: BreakerSnapshot, began: float) -> None:
+        """Log a success of a call that the circuit let through."""
+        ended = monotonic()
+        took = ended - began
+        snapshot.log.append((ended, took, False))
+        if took > operation.options.breaker.slow_call_duration:
+            self.tell_breaker(CallFailed(operation, None, began))
+
+    def came_out(
+        self,
+        operation: Operation,
+        snapshot: BreakerSnapshot,
+        permit: Permit | None,
+        began: float,
+        error: BaseException | None,
+    ) -> CallFailed | ProbeEnded | None:
+        """Log the outcome of a call where it belongs, to its probe or to the window.
+
+        Returns:
+            What the breaker is to be told; None if there is nothing that could change a state.
+        """
+        if permit is not None:
+            if error is None or classify(error).counted:
+                return ProbeEnded(operation, permit, error is not None, monotonic() - began, error)
+            snapshot.release(permit)
+        elif snapshot.passes:
+            if error is None:
+                self.succeeded(operation, snapshot, began)
+            elif classify(error).counted:
+                return self.log_failure(operation, snapshot, began, error)
+        return None
+
+    # The flow.
+
+    def recover(self, call: Call) -> Generator[Any, Any, Ending]:
+        """Recover from the failure of `call`, in the order of the design; see the module's docstring."""
+        operation = call.operation
+        report = self._report(call)
+        if report.permanent:
+            self._tell_untold(call)
+            return self._end(call, RecoveryStatus.FAILED)
+        repeatable = call.attempt is not None and is_repeatable(report.error, operation.options.idempotent)
+        counsel = yield from self._consult(call, report)
+        acts = not self.flags().observe_only
+        if counsel.healed:
+            if call.attempt is None or not repeatable or not acts:
+                return self._end(call, RecoveryStatus.HEALED)
+            done, value = yield from self._rerun(call, counsel)
+            if done:
+                return self._end(call, RecoveryStatus.HEALED, value=value, has_value=True)
+        if not acts:
+            return self._end(call, RecoveryStatus.FAILED)
+        return (yield from self._go_on(call, repeatable=repeatable))
+
+    def meet_circuit(self, call: Call) -> Generator[Any, Any, Ending]:
+        """Make or turn away a call whose circuit was not closed when it came.
+
+        A half-open circuit makes it a probe if there is a permit. While its resource is being healed the call waits
+        for that, and just after a proven healing for the probes of others, instead of being rejected by the circuit
+        that the same failure opened; at most `heal_wait` in all.
+
+        The circuit may have opened before the orchestrator came to the report of the failure that opened it. A
+        failing call asks the orchestrator first and tells the breaker then; so whoever is rejected first asks the
+        orchestrator as well, and its answer comes after the healing was begun, or refused.
+        """
+        operation, attempt = call.operation, call.attempt
+        assert attempt is not None  # noqa: S101 - a call that has not begun can be made
+        deadline = call.began + operation.options.heal_wait
+        while True:
+            changed, snapshot, now = operation.changed, operation.breaker.snapshot, monotonic()
+            view = self.board.resource(operation.target)
+            permit = None if snapshot.passes else snapshot.acquire(now)
+            # Proven since the circuit opened: the breaker will say so any moment.
+            healed = snapshot.state is BreakerState.OPEN and view.healed_at >= snapshot.since
+            if permit is not None or snapshot.passes or healed or not self.directory.is_open:
+                return (yield from self._admitted(call, attempt, snapshot, permit))
+            if now < deadline and snapshot.state is not BreakerState.FORCED_OPEN:
+                if view.healing is not None:
+                    proven, _ = yield Wait(view.healing, deadline - now)
+                    if proven:
+                        waited = monotonic() - now
+                        step = RecoveryStep(Stage.HEALING, "healing", StepOutcome.JOINED, waited, "waited for it")
+                        call.steps.append(step)
+                        continue
+                elif snapshot.state is BreakerState.HALF_OPEN and now - view.healed_at < _FRESHLY_HEALED:
+                    yield Wait(changed, deadline - now)
+                    continue
+                elif self.may_be_healing(operation, snapshot):
+                    yield Wait(self.directory["orchestrator"].ask(Inquire(), block=False), deadline - now)
+                    operation.inquired = snapshot
+                    continue
+            operation.rejected += 1
+            return (yield from self._go_on(call, repeatable=False))
+
+    def may_be_healing(self, operation: Operation, snapshot: BreakerSnapshot) -> bool:
+        """Whether a healing may have been asked for that the board does not show yet."""
+        return (
+            operation.inquired is not snapshot
+            and snapshot.state is BreakerState.OPEN
+            and bool(self.board.strategies)
+            and self.flags().self_healing
+        )
+
+    def _admitted(
+        self, call: Call, attempt: Callable[[], Any], snapshot: BreakerSnapshot, permit: Permit | None
+    ) -> Generator[Any, Any, Ending]:
+        began = monotonic()
+        try:
+            value, error = yield Invoke(attempt)
+        except BaseException:
+            if permit is not None:
+                snapshot.release(permit)  # cancelled or interrupted: no verdict
+            raise
+        if error is None:
+            call.made = (value,)
+        else:
+            call.error = error
+            call.began = began
+        message = self.came_out(call.operation, snapshot, permit, began, error)
+        if error is not None:
+            call.untold = message
+            return (yield from self.recover(call))
+        if message is not None:
+            self.tell_breaker(message)
+        if call.steps:
+            return self._end(call, RecoveryStatus.HEALED, value=value, has_value=True)
+        return Ending(_succeeded(call, value), has_value=True)
+
+    def finish(self, call: Call, counsel: Counsel) -> Generator[Any, Any, Ending]:
+        """Do what follows a healing for a report whose asker only waits."""
+        report = self._report(call)
+        call.steps.extend(counsel.steps)
+        call.joined = counsel.joined
+        repeatable = call.attempt is not None and is_repeatable(report.error, call.operation.options.idempotent)
+        if self.flags().observe_only:
+            return self._end(call, RecoveryStatus.HEALED if counsel.healed else RecoveryStatus.FAILED)
+        if counsel.healed:
+            if not repeatable:
+                return self._end(call, RecoveryStatus.HEALED)
+            done, value = yield from self._rerun(call, counsel)
+            if done:
+                return self._end(call, RecoveryStatus.HEALED, value=value, has_value=True)
+        return (yield from self._go_on(call, repeatable=repeatable))
+
+    def _report(self, call: Call) -> ErrorReport:
+        if call.report is None:
+            operation = call.operation
+            assert call.error is not None  # noqa: S101 - only a call that failed is reported
+            call.report = ErrorReport(
+                call.error,
+                operation.name,
+                operation.resource,
+                context=call.context,
+                call=call.attempt,
+                epoch=self.board.epoch_at(operation.target, call.began),
+                **({} if call.known is None else {"classification": call.known}),
+            )
+        return call.report
+
+    def _tell_untold(self, call: Call) -> None:
+        message, call.untold = call.untold, None
+        if message is not None:
+            self.tell_breaker(message)
+
+    def _consult(self, call: Call, report: ErrorReport) -> Generator[Any, Any, Counsel]:
+        wait = call.operation.options.heal_wait if call.heal_wait is None else call.heal_wait
+        if not report.classification.healable:
+            step = RecoveryStep(Stage.HEALING, "none", StepOutcome.SKIPPED, 0.0, "no repair could help")
+            counsel = Counsel(healed=False, steps=(step,))
+            self._tell_untold(call)
+        else:
+            began = monotonic()
+            asked = self.directory["orchestrator"].ask(Consult(report, wait, call.loop), block=False)
+            self._tell_untold(call)
+            answer, error = yield Wait(asked, wait + _GRACE)
+            if isinstance(answer, Counsel):
+                counsel = answer
+            else:
+                # It is full, out of order or gone. A healing that is under way can be waited for all the same.
+                healing = self.board.resource(report.target).healing
+                left = wait - (monotonic() - began)
+                healed = None
+                if healing is not None and left > 0 and self.directory.is_open:
+                    healed, _ = yield Wait(healing, left)
+                outcome = StepOutcome.JOINED if healed else StepOutcome.FAILED
+                detail = "no orchestrator" if error is None else f"no orchestrator: {describe(error)}"
+                step = RecoveryStep(Stage.HEALING, "orchestrator", outcome, monotonic() - began, detail)
+                counsel = Counsel(healed=bool(healed), joined=bool(healed), steps=(step,))
+        call.steps.extend(counsel.steps)
+        call.joined = counsel.joined
+        return counsel
+
+    def _rerun(self, call: Call, counsel: Counsel) -> Generator[Any, Any, tuple[bool, Any]]:
+        """Make the call once more, needing no permit, but not all at once with those who shared the healing."""
+        operation, attempt = call.operation, call.attempt
+        assert attempt is not None  # noqa: S101 - the caller checked
+        gate = counsel.gate
+        if counsel.spread > 0:
+            yield Sleep(random.random() * counsel.spread)
+        inside = False
+        if gate is not None:
+            ticket = gate.enter()
+            try:
+                _, late = yield Wait(ticket, _GATE_WAIT)
+            except BaseException:
+                if not gate.give_up(ticket):
+                    gate.leave()
+                raise
+            inside = late is None or not gate.give_up(ticket)
+            if not inside:
+                detail = f"{gate.limit} others were at it for {_GATE_WAIT:g} s"
+                step = RecoveryStep(Stage.HEALING, "call again", StepOutcome.SKIPPED, _GATE_WAIT, detail)
+                call.steps.append(step)
+                return False, None
+        snapshot, began = operation.breaker.snapshot, monotonic()
+        # It needs no permit, but if there is one its outcome helps to decide.
+        permit = None if snapshot.passes else snapshot.acquire(began)
+        try:
+            value, error = yield Invoke(attempt)
+        except BaseException:
+            if permit is not None:
+                snapshot.release(permit)
+            raise
+        finally:
+            if gate is not None and inside:
+                gate.leave()
+        message = self.came_out(operation, snapshot, permit, began, error)
+        if message is not None:
+            self.tell_breaker(message)
+        if error is None:
+            return True, value
+        step = RecoveryStep(Stage.HEALING, "call again", StepOutcome.FAILED, monotonic() - began, describe(error))
+        call.steps.append(step)
+        return False, None
+
+    def _go_on(self, call: Call, *, repeatable: bool) -> Generator[Any, Any, Ending]:
+        """Circuit breaker, fallback chain, retry."""
+        operation = call.operation
+        now = monotonic()
+        snapshot = operation.breaker.snapshot
+        blocked = not snapshot.passes and (now < snapshot.retry_at or call.error is None)
+        wait_time = snapshot.wait_time(now) if blocked else 0.0
+        outcome = StepOutcome.FAILED if blocked else StepOutcome.SUCCEEDED
+        call.steps.append(RecoveryStep(Stage.BREAKER, operation.name, outcome, 0.0, str(snapshot.state)))
+        chain = self.chains.get(operation.name)
+        if chain is not None and self.flags().intelligent_fallback:
+            done, value = yield from self._fall_back(call, chain)
+            if done:
+                status = RecoveryStatus.CIRCUIT_OPEN if blocked else RecoveryStatus.RECOVERED
+                return self._end(
+                    call,
+                    status,
+                    method=RecoveryMethod.FALLBACK,
+                    value=value,
+                    has_value=True,
+                    degraded=True,
+                    wait_time=wait_time,
+                )
+        if blocked:
+            return self._end(call, RecoveryStatus.CIRCUIT_OPEN, wait_time=wait_time)
+        if not repeatable or call.attempt is None:
+            return self._end(call, RecoveryStatus.FAILED)
+        began = monotonic()
+        deadline = operation.options.deadline
+        run = yield Retry(self, call, None if deadline is None else call.began + deadline)
+        detail = f"{run.attempts - 1} made, waited {run.waited:.3g} s"
+        if run.succeeded:
+            step = RecoveryStep(Stage.RETRY, "retry", StepOutcome.SUCCEEDED, monotonic() - began, detail)
+            call.steps.append(step)
+            return self._end(
+                call, RecoveryStatus.RECOVERED, method=RecoveryMethod.RETRY, value=run.value, has_value=True
+            )
+        outcome = StepOutcome.FAILED if run.attempts > 1 else StepOutcome.SKIPPED
+        call.steps.append(RecoveryStep(Stage.RETRY, "retry", outcome, monotonic() - began, detail))
+        return self._end(call, RecoveryStatus.FAILED)
+
+    def _fall_back(self, call: Call, chain: ChainView) -> Generator[Any, Any, tuple[bool, Any]]:
+        context = self.fallback_context(call)
+        for index, step in chain.order:
+            began = monotonic()
+            value, error = yield Try(step, context)
+            now = monotonic()
+            chain.outcomes.append((index, error is None, now))
+            if error is None:
+                detail = step.degradation
+                if isinstance(value, Substitute):
+                    value, detail = value.value, value.detail or detail
+                call.steps.append(RecoveryStep(Stage.FALLBACK, step.name, StepOutcome.SUCCEEDED, now - began, detail))
+                self.activated(chain)
+                return True, value
+            call.steps.append(RecoveryStep(Stage.FALLBACK, step.name, StepOutcome.FAILED, now - began, describe(error)))
+            self.rerank(chain)
+        return False, None
+
+    def activated(self, chain: ChainView) -> None:
+        """Count a value that a chain gave, and have the order looked at now and then."""
+        self.board.fallback_activations.add()
+        chain.activations += 1
+        if chain.activations - chain.told_at >= 16:
+            self.rerank(chain)
+
+    def rerank(self, chain: ChainView) -> None:
+        """Have the fallback actor look at what has become of the steps."""
+        chain.told_at = chain.activations
+        try:
+            self.directory["fallback"].tell(StepsTried(chain))
+        except Exception:
+            self.board.lost_events.add()
+
+    def fallback_context(self, call: Call) -> dict[str, Any]:
+        """What a fallback step is given: the report's context, and what is known of the call."""
+        args, kwargs = call.arguments
+        operation = call.operation
+        return {
+            **call.context,
+            "operation": operation.name,
+            "resource": operation.resource,
+            "error": call.error if call.error is not None else operation.breaker.snapshot.cause,
+            "args": args,
+            "kwargs": kwargs,
+            "predicted_risk": self.board.risk,
+        }
+
+    def _end(
+        self,
+        call: Call,
+        status: RecoveryStatus,
+        *,
+        method: RecoveryMethod | None = None,
+        value: Any = None,
+        has_value: bool = False,
+        degraded: bool = False,
+        wait_time: float = 0.0,
+    ) -> Ending:
+        report, operation = call.report, call.operation
+        took = monotonic() - call.began
+        if status is RecoveryStatus.HEALED:
+            method = RecoveryMethod.SELF_HEALING
+        result = RecoveryResult(
+            recovery_id=None if report is None else report.recovery_id,
+            status=status,
+            method=method,
+            value=value,
+            error=call.error if call.error is not None else operation.breaker.snapshot.cause,
+            wait_time=wait_time,
+            duration=took,
+            joined=call.joined,
+            degraded=degraded,
+            steps=tuple(call.steps),
+            operation=operation.name,
+            resource=operation.resource,
+            code=None if report is None else report.code,
+            started_at=time.time() - took,
+        )
+        self.board.publish(RecoveryFinished(result, report))
+        return Ending(result, has_value, operation.breaker.snapshot.cause)
+
+
+def _succeeded(call: Call, value: Any) -> RecoveryResult:
+    """Return the result of a call that needed no recovery."""
+    took = monotonic() - call.began
+    operation = call.operation
+    return RecoveryResult(
+        recovery_id=None,
+        status=RecoveryStatus.SUCCEEDED,
+        value=value,
+        duration=took,
+        operation=operation.name,
+        resource=operation.resource,
+        started_at=time.time() - took,
+    )
+
+
+def classify_for_retry(error: BaseException) -> Classification:
+    """Classify for the retry stage: a rejection by the circuit ends it, since waiting it out is not retrying."""
+    if isinstance(error, CircuitOpenError):
+        return Classification(ErrorCode.UNKNOWN, permanent=True, reason="circuit open", healable=False)
+    return classify(error, time.time())  # the wall clock only reads a Retry-After that is a date
+
+
+def note_failure(error: BaseException | None, internal: BaseException) -> None:
+    """Log what went wrong inside upright, and note it on the application's exception if there is one (PEP 678)."""
+    try:
+        get_logger("edge").log(logging.ERROR, "recovery_broke", error=describe(internal), exc_info=internal)
+        if error is not None:
+            error.add_note(f"upright could not recover from this, for a reason of its own: {describe(internal)}")
+    except Exception:
+        logging.getLogger("upright").debug("could not note a failure", exc_info=True)

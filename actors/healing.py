@@ -1,0 +1,431 @@
+"""The healing actor: which strategy is tried on a failing resource, how often, and for how long.
+
+One healing per recovery id at a time: a second request joins the first. The strategies run in workers, one after
+another in the order of registration, until one of them proves its work; the actor itself only decides, and so
+never waits. A strategy that takes longer than its timeout is abandoned with its worker.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from upright.actors.actor import SupervisedActor
+from upright.actors.events import RecoveryEscalated
+from upright.actors.exits import describe
+from upright.actors.healing_job import HealingAttempt, Progress, attempt_healing
+from upright.actors.ledger import Carried
+from upright.actors.log import get_logger
+from upright.actors.messages import Answered
+from upright.actors.reply import TellBack
+from upright.actors.worker import Job, JobFailed
+from upright.strategies.report import RecoveryStep, Stage, StepOutcome
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections import OrderedDict
+
+    from upright.actors.board import Board
+    from upright.actors.ledger import Ticket
+    from upright.actors.timers import Timer
+    from upright.actors.worker import WorkerPool
+    from upright.strategies.healing.base import HealingStrategy
+    from upright.strategies.healing_options import HealingOptions
+    from upright.strategies.report import ErrorReport, RecoveryId
+
+__all__ = ["Heal", "HealingActor", "HealingReport"]
+
+_MAX_CRASHES: Final = 2  # a healing that crashed more incarnations of this actor is given up
+_MAX_REMEMBERED: Final = 1_000  # recovery ids whose failed attempts are remembered, the oldest go first
+_WORKER_AGAIN: Final = 0.05  # seconds after which a worker is asked for again when there was none
+
+
+@dataclass(frozen=True, slots=True)
+class Heal:
+    """Try to heal what a report is about.
+
+    From: the orchestrator. To: the healing actor. Reply: one HealingReport.
+
+    Attributes:
+        report: What failed.
+        loop: The event loop that the failed call ran on, for strategies that are asynchronous; None if on none.
+    """
+
+    report: ErrorReport
+    loop: asyncio.AbstractEventLoop | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HealingReport:
+    """What became of a healing.
+
+    Attributes:
+        proven: A strategy healed the resource and proved it.
+        steps: What was tried or skipped, in order.
+        skipped: Nothing was tried, and the only step says why.
+    """
+
+    proven: bool
+    steps: tuple[RecoveryStep, ...]
+    skipped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Overdue:
+    """A strategy has used up its time."""
+
+    healing: _Healing
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class _TryAgain:
+    """There was no worker to be had; perhaps there is now."""
+
+    healing: _Healing
+    index: int
+
+
+@dataclass(slots=True, eq=False)
+class _Healing(Carried):
+    """One healing under way: kept on its tickets, where the next incarnation finds it."""
+
+    report: ErrorReport
+    loop: asyncio.AbstractEventLoop | None
+    strategies: tuple[HealingStrategy, ...]
+    started_at: float
+    tickets: list[Ticket] = field(default_factory=list)
+    steps: list[RecoveryStep] = field(default_factory=list)
+    index: int = 0
+    job: Job | None = None
+    job_started_at: float = 0.0
+    outcome: Answered | None = None  # of the job, kept until it is dealt with: a crash in between must not lose it
+    progress: Progress = field(default_factory=Progress)
+    timer: Timer | None = None
+    overdue: bool = False
+
+
+@dataclass(slots=True)
+class _Failures:
+    """The failed attempts of one recovery id within the window, and until when it is left alone."""
+
+    times: deque[float] = field(default_factory=deque)
+    cooling_until: float = 0.0
+    escalated_after: int = 0
+
+
+class HealingActor(SupervisedActor):
+    """Receives: `Heal`. Replies: one `HealingReport` to each, when the healing has ended.
+
+    Owns: the healings under way, and the failed attempts of every recovery id. Blocks on: nothing.
+
+    Args:
+        board: Where the registered strategies are published.
+        pool: Workers that the strategies run in.
+        options: Attempts, window, cool-down and timeout.
+    """
+
+    keeps_tickets = True
+
+    def __init__(self, board: Board, pool: WorkerPool, options: HealingOptions) -> None:
+        super().__init__()
+        self._board = board
+        self._pool = pool
+        self._options = options
+        self._healings: dict[RecoveryId, _Healing] = {}
+        self._failures: OrderedDict[RecoveryId, _Failures] = board.healing_failures
+        self._totals = board.healing_totals
+
+    def on_start(self) -> None:
+        # What an earlier incarnation had accepted goes on. Its workers did not notice that it ended.
+        left = self.open_tickets()
+        kept = dict.fromkeys(ticket.note for ticket in left if isinstance(ticket.note, _Healing))
+        for healing in kept:
+            healing.found()
+            if healing.crashes <= _MAX_CRASHES:
+                self._healings[healing.report.recovery_id] = healing
+        for ticket in left:
+            if ticket.note is None and ticket.handovers <= _MAX_CRASHES:
+                self._accept(ticket)
+            elif ticket.note is None or ticket.note.crashes > _MAX_CRASHES:
+                ticket.answer(_not_tried("healing", "given up: its healing actor failed repeatedly"))
+        for healing in kept:
+            if self._is_at(healing, healing.index):
+                with healing:
+                    self._resume(healing)
+
+    def _resume(self, healing: _Healing) -> None:
+        healing.timer = None
+        if healing.outcome is not None and healing.outcome.key == (healing, healing.index):
+            self._attempted(healing, healing.outcome)
+        elif healing.job is None:
+            self._try_next(healing)
+        else:
+            self._watch(healing)
+
+    def on_receive(self, message: Any) -> Any:
+        if isinstance(message, Heal):
+            self._accept(self.defer())
+        elif isinstance(message, _Overdue):
+            with message.healing:
+                self._abandon(message)
+        elif isinstance(message, _TryAgain):
+            if self._is_at(message.healing, message.index) and message.healing.job is None:
+                with message.healing:
+                    self._submit(message.healing)
+        else:
+            return super().on_receive(message)
+        return None
+
+    def on_system_message(self, message: Any) -> None:
+        if isinstance(message, Answered) and isinstance(message.key, tuple):
+            healing: _Healing
+            healing, index = message.key
+            if self._is_at(healing, index):
+                with healing:
+                    self._attempted(healing, message)
+        else:
+            super().on_system_message(message)
+
+    def _is_at(self, healing: _Healing, index: int) -> bool:
+        return self._healings.get(healing.report.recovery_id) is healing and healing.index == index
+
+    # One healing.
+
+    def _accept(self, ticket: Ticket) -> None:
+        heal: Heal = ticket.message
+        report = heal.report
+        recovery_id = report.recovery_id
+        running = self._healings.get(recovery_id)
+        if running is not None:
+            ticket.note = running
+            running.tickets.append(ticket)
+            return
+        refusal = self._refusal(recovery_id)
+        if refusal is not None:
+            ticket.answer(refusal)
+            return
+        healing = _Healing(report, heal.loop, self._board.strategies, monotonic(), [ticket])
+        ticket.note = healing
+        self._healings[recovery_id] = healing
+        self._try_next(healing)
+
+    def _refusal(self, recovery_id: RecoveryId) -> HealingReport | None:
+        if not self._board.strategies:
+            return _not_tried("none", "no healing strategy is registered")
+        failures = self._failures.get(recovery_id)
+        if failures is not None and failures.cooling_until > monotonic():
+            left = failures.cooling_until - monotonic()
+            return _not_tried("healing", f"escalated: {failures.escalated_after} attempts failed, next in {left:.1f} s")
+        return None
+
+    def _try_next(self, healing: _Healing) -> None:
+        healing.job = healing.outcome = None
+        healing.overdue = False
+        healing.job_started_at = monotonic()
+        self._submit(healing)
+        self._watch(healing)
+
+    def _submit(self, healing: _Healing) -> None:
+        strategies, start, report = healing.strategies, healing.index, healing.report
+        progress = healing.progress = Progress()
+        healing.outcome = None
+        healing.job = self._pool.submit(
+            lambda: attempt_healing(strategies, start, report, progress),
+            _Shortcut(TellBack(self.actor_ref, (healing, start)), self._board, healing, start),
+            loop=healing.loop,
+        )
+
+    def _watch(self, healing: _Healing) -> None:
+        """Look again when the strategy that is at work, or the first that may come to be, has used up its time."""
+        now_at = healing.progress.now_at
+        if now_at is None:
+            limit = min(self._limit(healing, index) for index in range(healing.index, len(healing.strategies)))
+            due = healing.job_started_at + limit
+        else:
+            due = now_at[1] + self._limit(healing, now_at[0])
+        healing.timer = self.send_after(max(0.0, due - monotonic()), _Overdue(healing, healing.index))
+
+    def _limit(self, healing: _Healing, index: int) -> float:
+        own = healing.strategies[index].timeout
+        return self._options.timeout if own is None else own
+
+    def _abandon(self, overdue: _Overdue) -> None:
+        healing = overdue.healing
+        if not self._is_at(healing, overdue.index):
+            return
+        now_at, now = healing.progress.now_at, monotonic()
+        if now_at is not None:
+            over = now >= now_at[1] + self._limit(healing, now_at[0])
+        else:
+            over = now >= healing.job_started_at + self._options.timeout  # no worker in all this time
+        if not over:
+            # Passed on meanwhile to a strategy that may take longer, or not begun yet.
+            if now_at is None:
+                healing.timer = self.send_after(_WORKER_AGAIN, overdue)
+            else:
+                self._watch(healing)
+            return
+        healing.overdue = True
+        if healing.job is not None:
+            healing.job.abandon()  # its asker, this actor, is told so as the job's answer
+        else:
+            self._attempted(healing, Answered((healing, healing.index)))
+
+    def _attempted(self, healing: _Healing, answered: Answered) -> None:
+        attempt = answered.value
+        if not isinstance(attempt, HealingAttempt):
+            if healing.progress.now_at is None and not healing.overdue:
+                # It never began: more healings than workers, or their supervisor is being restarted.
+                healing.job = healing.outcome = None
+                self.send_after(_WORKER_AGAIN, _TryAgain(healing, healing.index))
+                return
+            attempt = self._lost_attempt(healing, answered.error)
+        if healing.timer is not None:
+            healing.timer.cancel()
+        took = monotonic() - healing.job_started_at
+        if attempt.index is None:
+            self._end(healing, proven=False)
+            return
+        name = healing.strategies[attempt.index].name
+        if attempt.counted:
+            self._count(name, proven=attempt.proven)
+        outcome = StepOutcome.SUCCEEDED if attempt.proven else StepOutcome.FAILED
+        healing.steps.append(RecoveryStep(Stage.HEALING, name, outcome, took, attempt.detail))
+        if attempt.proven:
+            self._failures.pop(healing.report.recovery_id, None)
+            self._end(healing, proven=True)
+            return
+        exhausted = attempt.counted and self._attempt_failed(healing, hopeless=attempt.hopeless)
+        healing.index = attempt.index + 1
+        if exhausted or healing.index >= len(healing.strategies):
+            self._end(healing, proven=False)
+        else:
+            self._try_next(healing)
+
+    def _lost_attempt(self, healing: _Healing, error: BaseException | None) -> HealingAttempt:
+        """Make sense of a worker that gave no account: killed for its time, crashed, or not to be had."""
+        now_at = healing.progress.now_at
+        index = healing.index if now_at is None else now_at[0]
+        cause = error.error if isinstance(error, JobFailed) else error
+        if now_at is None:
+            return HealingAttempt(index, detail="no worker to be had", counted=False)
+        if healing.overdue:
+            return HealingAttempt(index, detail=f"not done within {self._limit(healing, index):g} s")
+        return HealingAttempt(index, detail="no account of it" if cause is None else describe(cause))
+
+    def _end(self, healing: _Healing, *, proven: bool) -> None:
+        self._healings.pop(healing.report.recovery_id, None)
+        steps = tuple(healing.steps)
+        report = HealingReport(proven, steps) if steps else _not_tried("none", "no healing strategy fits")
+        for ticket in healing.tickets:
+            ticket.answer(report)
+
+    # Attempts and escalation.
+
+    def _attempt_failed(self, healing: _Healing, *, hopeless: bool) -> bool:
+        """Count a failed attempt; True if there are to be no more of them for now."""
+        options, now = self._options, monotonic()
+        recovery_id = healing.report.recovery_id
+        failures = self._failures.setdefault(recovery_id, _Failures())
+        self._failures.move_to_end(recovery_id)
+        if len(self._failures) > _MAX_REMEMBERED:
+            self._failures.popitem(last=False)
+        while failures.times and failures.times[0] < now - options.attempt_window:
+            failures.times.popleft()
+        failures.times.append(now)
+        if len(failures.times) < options.max_healing_attempts and not hopeless:
+            return False
+        attempts = failures.escalated_after = len(failures.times)
+        failures.cooling_until = now + options.cooldown
+        failures.times.clear()
+        self._escalate(RecoveryEscalated(recovery_id, healing.report, attempts, options.cooldown))
+        return True
+
+    def _escalate(self, event: RecoveryEscalated) -> None:
+        self._board.escalations.add()
+        get_logger("healing").log(
+            logging.ERROR,
+            "recovery_escalated",
+            recovery_id=str(event.recovery_id),
+            operation=event.report.operation,
+            attempts=event.attempts,
+            cooldown=event.cooldown,
+            error=describe(event.report.error),
+        )
+        self._board.publish(event)
+
+    def _count(self, name: str, *, proven: bool) -> None:
+        total = self._totals.setdefault(name, [0, 0])
+        total[0] += 1
+        total[1] += proven
+        if not proven:
+            self._board.healing_attempts.add()  # a proof was counted when it came: see _Shortcut
+
+    @property
+    def status_details(self) -> dict[str, Any]:  # type: ignore[override]
+        """What is being healed, each strategy's attempts and successes, and what was escalated (seconds left)."""
+        now = monotonic()
+        return {
+            "healing": [str(recovery_id) for recovery_id in list(self._healings)],
+            "strategies": {
+                name: {"attempts": attempts, "proven": proven}
+                for name, (attempts, proven) in list(self._totals.items())
+            },
+            "escalated": {
+                str(recovery_id): round(failures.cooling_until - now, 1)
+                for recovery_id, failures in list(self._failures.items())
+                if failures.cooling_until > now
+            },
+            "escalations": self._board.escalations.value,
+        }
+
+
+class _Shortcut:
+    """Tells this actor how a job came out, and a proven healing also to who asked for it, from the worker's thread.
+
+    That saves the asker two changes of threads. Everything but a proof takes the way through the actor. The actor is
+    told first: so a failure that is reported after the proof finds the healing ended.
+    """
+
+    __slots__ = ("_back", "_board", "_healing", "_start")
+
+    def __init__(self, back: TellBack, board: Board, healing: _Healing, start: int) -> None:
+        self._back = back
+        self._board = board
+        self._healing = healing
+        self._start = start
+
+    def answer(self, value: Any) -> bool:
+        healing = self._healing
+        began, steps = healing.job_started_at, tuple(healing.steps)
+        proven = isinstance(value, HealingAttempt) and value.proven
+        if proven:
+            # Before anybody is answered, so that who has got its answer finds it counted.
+            self._board.healing_attempts.add()
+            self._board.healing_successes.add()
+        self._keep(Answered(self._back.key, value))
+        first = self._back.answer(value)
+        if first and proven and value.index is not None:
+            name = healing.strategies[value.index].name
+            step = RecoveryStep(Stage.HEALING, name, StepOutcome.SUCCEEDED, monotonic() - began, value.detail)
+            healing.tickets[0].answer(HealingReport(proven=True, steps=(*steps, step)))
+        return first
+
+    def fail(self, error: BaseException) -> bool:
+        self._keep(Answered(self._back.key, error=error))
+        return self._back.fail(error)
+
+    def _keep(self, outcome: Answered) -> None:
+        healing = self._healing
+        if healing.index == self._start and healing.outcome is None:
+            healing.outcome = outcome
+
+
+def _not_tried(name: str, why: str) -> HealingReport:
+    return HealingReport(
+        proven=False, skipped=True, steps=(RecoveryStep(Stage.HEALING, name, StepOutcome.SKIPPED, 0.0, why),)
+    )

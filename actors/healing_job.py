@@ -1,0 +1,151 @@
+"""One attempt at healing, as it runs in a worker: the strategies' own code and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from upright.actors.exits import describe
+from upright.actors.interrupt import Interrupted
+from upright.strategies.classification import classify, is_passthrough
+from upright.strategies.codes import ErrorCode
+from upright.strategies.healing.base import HealingFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from upright.strategies.healing.base import HealingStrategy
+    from upright.strategies.report import ErrorReport
+
+__all__ = ["HealingAttempt", "Progress", "attempt_healing"]
+
+
+class Progress:
+    """Which strategy is at work: written by the worker, read by the healing actor when time is up.
+
+    Attributes:
+        now_at: (index of the strategy, since when in monotonic seconds); None before the first. Replaced as a whole.
+    """
+
+    __slots__ = ("now_at",)
+
+    def __init__(self) -> None:
+        self.now_at: tuple[int, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HealingAttempt:
+    """What one strategy achieved.
+
+    Attributes:
+        index: Which strategy; None if none of them fits the report.
+        proven: It healed, and its `verify` used the resource.
+        detail: Why not.
+        hopeless: It met a permanent error (a wrong password): trying again would be in vain.
+        counted: It is an attempt at healing: `heal` was called.
+    """
+
+    index: int | None
+    proven: bool = False
+    detail: str = ""
+    hopeless: bool = False
+    counted: bool = True
+
+
+def attempt_healing(
+    strategies: Sequence[HealingStrategy], start: int, report: ErrorReport, progress: Progress
+) -> HealingAttempt | Any:
+    """Let the first strategy from `start` on that fits try to heal, and prove it.
+
+    Whatever a strategy raises is its failure, a stray `sys.exit()` included.
+
+    Returns:
+        A HealingAttempt, or a coroutine of one if the strategy is asynchronous.
+    """
+    for index in range(start, len(strategies)):
+        progress.now_at = (index, monotonic())
+        strategy = strategies[index]
+        try:
+            fits = strategy.can_handle(report)
+        except Interrupted:
+            raise
+        except BaseException as error:
+            return _unfit(index, error)
+        if inspect.isawaitable(fits):
+            return _attempt_async(strategies, index, report, progress, fits)
+        if fits:
+            return _attempt(strategies, index, report)
+    return HealingAttempt(None)
+
+
+def _attempt(strategies: Sequence[HealingStrategy], index: int, report: ErrorReport) -> HealingAttempt | Any:
+    strategy = strategies[index]
+    try:
+        healed = strategy.heal(report)
+        if inspect.isawaitable(healed):
+            return _finish_async(strategy, index, report, healed)
+        proof = strategy.verify(report)
+        if inspect.isawaitable(proof):
+            return _finish_async(strategy, index, report, None, proof)
+    except Interrupted:
+        raise
+    except BaseException as error:
+        return _failed(index, error)
+    return _judge(index, proof)
+
+
+async def _attempt_async(
+    strategies: Sequence[HealingStrategy], index: int, report: ErrorReport, progress: Progress, fits: Any
+) -> HealingAttempt:
+    try:
+        fitting = await fits
+    except Exception as error:
+        return _unfit(index, error)
+    if fitting:
+        attempt = _attempt(strategies, index, report)
+    else:
+        attempt = attempt_healing(strategies, index + 1, report, progress)
+    return await attempt if inspect.isawaitable(attempt) else attempt
+
+
+async def _finish_async(
+    strategy: HealingStrategy, index: int, report: ErrorReport, healed: Any, proof: Any = None
+) -> HealingAttempt:
+    # SystemExit and KeyboardInterrupt are left to asyncio, which ends a loop of ours with them: the job then failed.
+    try:
+        if healed is not None:
+            await healed
+            proof = strategy.verify(report)
+        if inspect.isawaitable(proof):
+            proof = await proof
+    except asyncio.CancelledError:
+        return HealingAttempt(index, detail="cancelled: the loop it ran on was stopped")
+    except Exception as error:
+        return _failed(index, error)
+    return _judge(index, proof)
+
+
+def _unfit(index: int, error: BaseException) -> HealingAttempt:
+    return HealingAttempt(index, detail=f"can_handle raised {describe(error)}", counted=False)
+
+
+def _failed(index: int, error: BaseException) -> HealingAttempt:
+    cause = error.__cause__ if isinstance(error, HealingFailed) else error
+    hopeless = cause is not None and not is_passthrough(cause) and _is_hopeless(cause)
+    return HealingAttempt(index, detail=describe(error), hopeless=hopeless)
+
+
+def _is_hopeless(cause: BaseException) -> bool:
+    # A bug in the strategy (TypeError, ...) is permanent as well, but says nothing about the resource.
+    known = classify(cause)
+    return known.permanent and known.code is ErrorCode.AUTHENTICATION
+
+
+def _judge(index: int, proof: Any) -> HealingAttempt:
+    # Raising means failed; so does a verify that says False in so many words.
+    if proof is False:
+        return HealingAttempt(index, detail="verify returned False")
+    return HealingAttempt(index, proven=True)

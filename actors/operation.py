@@ -1,0 +1,203 @@
+"""One protected operation: its circuit, its fallback chain, its options, as callers read them.
+
+Operations are known by name, and names may be made up at run time (`tree.call(f"tenant-{n}", ...)`), so the registry
+is bounded: idle ones whose circuit is closed go first. An operation that somebody still holds is found again under
+its name also after it was let go.
+"""
+
+from __future__ import annotations
+
+import weakref
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from upright.actors.reply import ReplyFuture
+from upright.strategies.breaker import BreakerState, CircuitBreaker
+from upright.strategies.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from upright.strategies.breaker import BreakerSnapshot
+    from upright.strategies.breaker_options import BreakerOptions
+    from upright.strategies.retry import RetryBudget, RetryPolicy
+
+__all__ = ["Operation", "OperationOptions", "Operations"]
+
+MAX_NAME: Final = 1_000  # characters of an operation's or resource's name
+_LOOK_AT: Final = 32  # operations looked at, oldest first, to find one that may go
+
+
+class OperationOptions:
+    """What holds for one operation: the configuration, with what was overridden for it.
+
+    Attributes:
+        breaker: When its circuit trips.
+        retry: How failed calls are made again.
+        heal_wait: Seconds that a caller waits for a healing.
+        idempotent: Whether a call may be made again; None: unless the error comes from an HTTP request whose
+            method is not idempotent.
+        deadline: Seconds from its start within which a call may be made again; None sets no limit.
+    """
+
+    __slots__ = ("breaker", "deadline", "heal_wait", "idempotent", "retry")
+
+    def __init__(
+        self,
+        breaker: BreakerOptions,
+        retry: RetryPolicy,
+        heal_wait: float,
+        idempotent: bool | None = None,  # noqa: FBT001 - three-valued, not a switch
+        deadline: float | None = None,
+    ) -> None:
+        self.breaker = breaker
+        self.retry = retry
+        self.heal_wait = heal_wait
+        self.idempotent = idempotent
+        self.deadline = deadline
+
+
+class Operation:
+    """One operation of one tree.
+
+    Attributes:
+        name: As the application calls it.
+        resource: What it works on; None if that has no name of its own.
+        options: What holds for it.
+        breaker: Its circuit. Changed by the breaker actor only; callers read `breaker.snapshot`.
+        budget: What its retries are paid from.
+        changed: Settled when the circuit changes its state, and then replaced, by the breaker actor.
+        rejected: Calls that the circuit kept away, for the status; raised by callers, approximately.
+        inquired: The state of the circuit since which the orchestrator was asked whether it heals the resource.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "breaker",
+        "budget",
+        "changed",
+        "inquired",
+        "name",
+        "options",
+        "rejected",
+        "resource",
+    )
+
+    def __init__(self, name: str, resource: str | None, options: OperationOptions) -> None:
+        self.name = name
+        self.resource = resource
+        self.options = options
+        self.breaker = CircuitBreaker(options.breaker, monotonic())
+        self.budget: RetryBudget | None = options.retry.new_budget()
+        self.changed: ReplyFuture[None] = ReplyFuture()
+        self.rejected = 0
+        self.inquired: BreakerSnapshot | None = None
+
+    @property
+    def target(self) -> str:
+        """What is healed when it fails."""
+        return self.resource or self.name
+
+    def is_idle(self, now: float, quiet: float) -> bool:
+        """Whether nothing would be lost by forgetting it: circuit closed, no call for `quiet` seconds."""
+        snapshot = self.breaker.snapshot
+        if snapshot.state is not BreakerState.CLOSED:
+            return False
+        log = snapshot.log
+        try:
+            return not log or now - log[-1][0] > quiet
+        except IndexError:
+            return True
+
+
+class Operations:
+    """All operations of one tree, by name. Safe from any thread: every step on the dicts is atomic.
+
+    Args:
+        limit: How many are kept.
+        make_options: Gives the options of a new one: `make_options(name, resource)`.
+    """
+
+    __slots__ = ("_known", "_living", "_make_options", "limit")
+
+    def __init__(self, limit: int, make_options: Callable[[str, str | None], OperationOptions]) -> None:
+        self.limit = limit
+        self._make_options = make_options
+        self._known: dict[str, Operation] = {}
+        self._living: weakref.WeakValueDictionary[str, Operation] = weakref.WeakValueDictionary()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __iter__(self) -> Any:
+        return iter(list(self._known.values()))
+
+    def find(self, name: str) -> Operation | None:
+        """Return an operation that is known, or None."""
+        return self._known.get(name) or self._living.get(name)
+
+    def get(self, name: str, resource: str | None = None, options: OperationOptions | None = None) -> Operation:
+        """Return the operation of this name, making it if need be.
+
+        A resource or options given for one that is there already replace what it had: the last word holds.
+
+        Raises:
+            ConfigError: `name` or `resource` is no text, empty, or longer than 1 000 characters.
+        """
+        found = self._known.get(name) if isinstance(name, str) else None
+        if found is None:
+            found = self._make(name, resource, options)
+        elif resource is not None and resource != found.resource:
+            _require_name("resource", resource)
+            found.resource = resource
+        if options is not None and options is not found.options:
+            found.options = options
+            found.breaker.options = options.breaker
+            found.budget = options.retry.new_budget()
+        return found
+
+    def _make(self, name: str, resource: str | None, options: OperationOptions | None) -> Operation:
+        _require_name("operation", name)
+        if resource is not None:
+            _require_name("resource", resource)
+        operation = self._living.get(name)
+        if operation is None:
+            operation = Operation(name, resource, options or self._make_options(name, resource))
+        if len(self._known) >= self.limit:
+            self._let_one_go()
+        operation = self._known.setdefault(name, operation)
+        self._living[name] = operation
+        return operation
+
+    def _let_one_go(self) -> None:
+        """Forget the oldest that is idle; circuits that are not closed only if there is nothing else."""
+        for _ in range(self.limit // _LOOK_AT + 1):
+            now = monotonic()
+            oldest = self._oldest()
+            for quiet in (60.0, 0.0):
+                for name in oldest:
+                    operation = self._known.get(name)
+                    if operation is not None and operation.is_idle(now, quiet):
+                        self._known.pop(name, None)
+                        return
+            for name in oldest:
+                # Circuits that are not closed, at the old end: to the young end with them, and look further.
+                operation = self._known.pop(name, None)
+                if operation is not None:
+                    self._known[name] = operation
+        for name in self._oldest():
+            self._known.pop(name, None)  # open circuits as far as one can see: the limit holds all the same
+
+    def _oldest(self) -> list[str]:
+        for _ in range(8):
+            try:
+                return [name for name, _ in zip(self._known, range(_LOOK_AT), strict=False)]
+            except RuntimeError:  # another thread changed the dict: look again
+                continue
+        return []
+
+
+def _require_name(field: str, value: Any) -> None:
+    if not isinstance(value, str) or not value or len(value) > MAX_NAME:
+        shown = value if not isinstance(value, str) else value[:80]
+        raise ConfigError(f"protect.{field}", shown, f"a text of 1 to {MAX_NAME} characters")

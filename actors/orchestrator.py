@@ -1,0 +1,379 @@
+"""The orchestrator: one recovery per failure, however many report it.
+
+A report opens a recovery, joins the one under way, or joins a healing that was proven after its call began. The
+orchestrator asks the healing actor and never waits for it; everyone who asked gets an answer when the healing ends,
+or when `heal_wait` is over, whichever comes first. What comes after the healing (circuit breaker, fallback chain,
+retry) runs at the edge, in the caller's own thread; only for a bare `ask(ErrorReport)`, whose asker just waits, a
+worker carries it out.
+
+What was accepted is kept on tickets (see upright.actors.ledger): an incarnation that crashes leaves every recovery
+but the one it crashed on to the next.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from upright.actors.actor import SupervisedActor
+from upright.actors.breaker import ResourceHealed
+from upright.actors.counsel import Consult, Counsel, Inquire, OrFailure, result_of, skipped, still_healing
+from upright.actors.events import HealingEnded, RecoveryFinished, RecoveryStarted
+from upright.actors.gate import Gate
+from upright.actors.healing import Heal, HealingReport
+from upright.actors.ledger import Carried
+from upright.actors.messages import Answered
+from upright.actors.reply import ReplyFuture, TellBack
+from upright.strategies.report import (
+    ErrorReport,
+    RecoveryResult,
+    RecoveryStep,
+    Stage,
+    StepOutcome,
+)
+from upright.strategies.tally import Tally
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from upright.actors.board import Board
+    from upright.actors.directory import Directory
+    from upright.actors.ledger import Ticket
+    from upright.actors.worker import WorkerPool
+    from upright.strategies.report import RecoveryId
+
+__all__ = ["OrchestratorActor"]
+
+_HANDED_ON: Final = object()  # noted on the ticket of an ask that a worker is going to answer
+_MAX_CRASHES: Final = 2  # a recovery that crashed more incarnations of this actor is answered with its failure
+_RERUNS_AT_ONCE: Final = 200  # calls that are made again at the same time after a shared healing
+_MAX_GATES: Final = 100  # resources whose gate is kept for those who join the healing late
+_MAILBOX_LIMIT: Final = 200_000  # a burst of duplicates is merged as fast as it is read; a tuple of two each until then
+
+
+@dataclass(frozen=True, slots=True)
+class _WaitIsOver:
+    """Somebody has waited for a healing as long as it wanted to."""
+
+    recovery: _Recovery
+
+
+@dataclass(slots=True, eq=False)
+class _Recovery(Carried):
+    """One recovery under way; kept on its tickets, where the next incarnation finds it."""
+
+    id: RecoveryId
+    report: ErrorReport
+    loop: asyncio.AbstractEventLoop | None
+    started_at: float
+    waiting: dict[Ticket, float] = field(default_factory=dict)  # until when
+    joined: int = 0
+    merged: Tally = field(default_factory=Tally)
+    done: ReplyFuture[bool] = field(default_factory=ReplyFuture)
+    follows: bool = False  # waits for the healing of the same resource that another recovery has begun
+    look_at: float = float("inf")  # when the next wait is over, as a timer of this incarnation knows
+
+
+class OrchestratorActor(SupervisedActor):
+    """Receives: `ErrorReport` (told or asked) and `Consult`. Replies: a `RecoveryResult`, or a `Counsel`.
+
+    Owns: the recoveries under way, and the epoch of every resource. Blocks on: nothing.
+
+    Args:
+        board: Where it publishes epochs and recoveries, and tells events.
+        directory: Where the healing actor and the breaker are found.
+        pool: Workers for what follows a healing when nobody else can carry it out.
+        heal_wait: Gives the seconds that a bare ask waits for a healing, by operation.
+        finish: Carries out what follows the healing for a bare ask: `finish(report, counsel) -> RecoveryResult`.
+        healing_on: Tells whether the flag self_healing is on.
+    """
+
+    keeps_tickets = True
+    mailbox_limit = _MAILBOX_LIMIT
+
+    def __init__(
+        self,
+        board: Board,
+        directory: Directory,
+        pool: WorkerPool,
+        heal_wait: Callable[[str], float],
+        finish: Callable[[ErrorReport, Counsel], RecoveryResult],
+        healing_on: Callable[[], bool],
+    ) -> None:
+        super().__init__()
+        self._board = board
+        self._directory = directory
+        self._pool = pool
+        self._heal_wait = heal_wait
+        self._finish = finish
+        self._healing_on = healing_on
+        self._recoveries: dict[RecoveryId, _Recovery] = {}
+        self._gates: OrderedDict[str, Gate] = OrderedDict()  # by resource, of the last healing that was shared
+        self._totals = {"recoveries": 0, "healed": 0, "not_healed": 0, "joined": 0}
+
+    def on_start(self) -> None:
+        board = self._board
+        left = self.open_tickets()
+        kept = dict.fromkeys(ticket.note for ticket in left if isinstance(ticket.note, _Recovery))
+        for recovery in kept:
+            recovery.found()
+            if recovery.crashes <= _MAX_CRASHES:
+                self._recoveries[recovery.id] = recovery
+        for ticket in left:
+            if ticket.note is _HANDED_ON or self._is_kept(ticket.note):
+                continue  # in the first case a worker is about to answer it, whatever becomes of this actor
+            if ticket.note is None and ticket.handovers <= _MAX_CRASHES:
+                self._accept(ticket)
+            else:
+                self._give_up(ticket)
+        for recovery_id in list(board.recovering):
+            if recovery_id not in self._recoveries:
+                board.recovering.pop(recovery_id, None)
+        for name, view in list(board.resources.items()):
+            if view.healing is not None and all(r.done is not view.healing for r in self._recoveries.values()):
+                view.healing.answer(False)
+                board.set_healing(name, None)
+        opened = set(self.open_tickets())
+        for recovery in kept:
+            if self._is_kept(recovery):
+                with recovery:
+                    self._resume(recovery, opened)
+
+    def _is_kept(self, recovery: Any) -> bool:
+        return isinstance(recovery, _Recovery) and self._recoveries.get(recovery.id) is recovery
+
+    def _resume(self, recovery: _Recovery, opened: set[Ticket]) -> None:
+        """Go on with a recovery that an earlier incarnation began: whose waits, but not its timers, live on."""
+        recovery.waiting = {ticket: until for ticket, until in recovery.waiting.items() if ticket in opened}
+        recovery.look_at = float("inf")
+        self._look_at(recovery, min(recovery.waiting.values(), default=float("inf")))
+        self._board.recovering[recovery.id] = recovery.merged
+        self._heal(recovery)
+
+    def on_receive(self, message: Any) -> Any:
+        if isinstance(message, ErrorReport | Consult):
+            self._receive(message)
+        elif isinstance(message, _WaitIsOver):
+            if self._is_kept(message.recovery):
+                with message.recovery:
+                    self._waits_are_over(message.recovery)
+        elif isinstance(message, Inquire):
+            pass  # that it is answered says it: whatever was reported before has been accepted
+        else:
+            return super().on_receive(message)
+        return None
+
+    def on_system_message(self, message: Any) -> None:
+        if isinstance(message, Answered) and isinstance(message.key, _Recovery):
+            if self._is_kept(message.key):
+                with message.key:
+                    self._healing_ended(message.key, message)
+        else:
+            super().on_system_message(message)
+
+    # Accepting.
+
+    def _receive(self, message: ErrorReport | Consult) -> None:
+        report = message.report if isinstance(message, Consult) else message
+        running = self._recoveries.get(report.recovery_id)
+        if running is not None and not self.was_asked():
+            running.joined += 1  # a duplicate that nobody waits for needs no more than to be counted
+            self._board.joined_reports.add()
+            return
+        self._accept(self.defer())
+
+    def was_asked(self) -> bool:
+        """Whether somebody waits for the answer to the message in hand."""
+        incarnation = self._incarnation
+        return incarnation is not None and incarnation.current is not None and incarnation.current[1] is not None
+
+    def _accept(self, ticket: Ticket) -> None:
+        message = ticket.message
+        consult = message if isinstance(message, Consult) else None
+        report: ErrorReport = message.report if consult is not None else message
+        if report.permanent:
+            self._answer(ticket, Counsel(healed=False, steps=(skipped("permanent error"),)))
+            return
+        recovery_id = report.recovery_id
+        running = self._recoveries.get(recovery_id)
+        if running is not None:
+            running.joined += 1
+            self._board.joined_reports.add()
+            self._wait(running, ticket, consult)
+            return
+        view = self._board.resource(report.target)
+        epoch = self._board.epoch_at(report.target, report.created_at) if report.epoch is None else report.epoch
+        if epoch < view.epoch:
+            self._board.joined_reports.add()
+            step = RecoveryStep(Stage.HEALING, "healed before", StepOutcome.JOINED)
+            gate = self._gate_of(report.target)
+            self._answer(ticket, Counsel(healed=True, joined=True, steps=(step,), gate=gate))
+            return
+        risk = self._board.risk
+        if risk is not None and "predicted_risk" not in report.context:
+            report = report.with_context(predicted_risk=risk)
+        recovery = _Recovery(recovery_id, report, consult.loop if consult else None, monotonic())
+        self._recoveries[recovery_id] = recovery
+        self._board.recovering[recovery_id] = recovery.merged
+        self._totals["recoveries"] += 1
+        self._wait(recovery, ticket, consult)
+        self._board.publish(RecoveryStarted(recovery_id, report))
+        self._heal(recovery)
+
+    def _wait(self, recovery: _Recovery, ticket: Ticket, consult: Consult | None) -> None:
+        ticket.note = recovery
+        wait = consult.heal_wait if consult is not None else self._heal_wait(ticket.message.operation)
+        if not ticket.asked:
+            wait = float("inf")  # nobody waits: the ticket is there only to survive a crash
+        until = recovery.waiting[ticket] = monotonic() + wait
+        self._look_at(recovery, until)
+
+    def _look_at(self, recovery: _Recovery, moment: float) -> None:
+        """Have the waits looked at when the one is over that ends at `moment`."""
+        if moment < recovery.look_at:
+            recovery.look_at = moment
+            self.send_after(moment - monotonic(), _WaitIsOver(recovery))
+
+    # Healing.
+
+    def _heal(self, recovery: _Recovery) -> None:
+        if not self._healing_on():
+            self._healing_ended(recovery, Answered(recovery, HealingReport(False, (skipped("switched off"),), True)))
+            return
+        target = recovery.report.target
+        other = self._board.resource(target).healing
+        if other is not None and other is not recovery.done:
+            # The same resource is being healed already, for another kind of failure: one healing is enough.
+            recovery.follows = True
+            return
+        recovery.follows = False
+        self._board.set_healing(target, recovery.done)
+        self._directory["healing"].send(Heal(recovery.report, recovery.loop), TellBack(self.actor_ref, recovery))
+
+    def _healing_ended(self, recovery: _Recovery, answered: Answered) -> None:
+        outcome = answered.value
+        if not isinstance(outcome, HealingReport):
+            detail = type(answered.error).__name__
+            step = RecoveryStep(Stage.HEALING, "healing", StepOutcome.FAILED, 0.0, f"no healing actor: {detail}")
+            outcome = HealingReport(proven=False, steps=(step,))
+        target = recovery.report.target
+        followers = [r for r in self._recoveries.values() if r.follows and r.report.target == target]
+        gate = None
+        if outcome.proven:
+            self._board.healed(target)
+            self._directory["breaker"].send_unbounded(ResourceHealed(target))
+            self._gates.pop(target, None)
+            if len(recovery.waiting) + sum(len(follower.waiting) for follower in followers) > 1:
+                gate = self._gate_of(target)
+        elif self._board.resource(target).healing is recovery.done:
+            self._board.set_healing(target, None)
+        self._close(recovery, outcome, gate)
+        recovery.done.answer(outcome.proven)
+        for follower in followers:
+            if self._recoveries.get(follower.id) is not follower:
+                continue  # closed meanwhile, with another follower whose healing was skipped
+            if outcome.proven:
+                self._close(follower, outcome, gate, joined=True)
+            else:
+                self._heal(follower)
+
+    def _gate_of(self, target: str) -> Gate:
+        """Return what lets those who share the last healing of a resource make their calls again."""
+        gate = self._gates.get(target)
+        if gate is None:
+            gate = self._gates[target] = Gate(_RERUNS_AT_ONCE)
+            if len(self._gates) > _MAX_GATES:
+                self._gates.popitem(last=False)
+        return gate
+
+    def _close(self, recovery: _Recovery, outcome: HealingReport, gate: Gate | None, *, joined: bool = False) -> None:
+        """Answer everybody who waits for this recovery, and forget it."""
+        del self._recoveries[recovery.id]
+        self._board.recovering.pop(recovery.id, None)
+        sharers = recovery.joined + recovery.merged.value
+        self._totals["joined"] += sharers
+        self._totals["healed" if outcome.proven else "not_healed"] += 1
+        self._board.publish(
+            HealingEnded(
+                recovery.id,
+                recovery.report,
+                outcome.proven,
+                outcome.skipped,
+                outcome.steps,
+                monotonic() - recovery.started_at,
+                sharers,
+            )
+        )
+        spread = min(0.5, len(recovery.waiting) / 2_000) if gate is not None else 0.0
+        for place, ticket in enumerate(recovery.waiting):
+            shared = joined or place > 0
+            self._answer(ticket, Counsel(outcome.proven, shared, outcome.steps, gate, spread))
+
+    def _waits_are_over(self, recovery: _Recovery) -> None:
+        now = monotonic()
+        over = [ticket for ticket, until in recovery.waiting.items() if until <= now]
+        step = still_healing(now - recovery.started_at)
+        for ticket in over:
+            del recovery.waiting[ticket]
+            self._answer(ticket, Counsel(healed=False, joined=recovery.joined > 0, steps=(step,)))
+        if over and not recovery.waiting:
+            # It goes on for everybody who comes later, and a crash must not lose it.
+            keeper = self._address.ledger.open(recovery.report, None)
+            keeper.note = recovery
+            recovery.waiting[keeper] = float("inf")
+        recovery.look_at = float("inf")
+        self._look_at(recovery, min(recovery.waiting.values(), default=float("inf")))
+
+    # Answering.
+
+    def _answer(self, ticket: Ticket, counsel: Counsel) -> None:
+        message = ticket.message
+        if isinstance(message, Consult):
+            ticket.answer(counsel)
+            return
+        report: ErrorReport = message
+        if not ticket.asked:
+            result = result_of(report, counsel)
+            ticket.answer(None)
+            self._board.publish(RecoveryFinished(result, report))
+        elif report.permanent or (counsel.healed and report.call is None):
+            result = result_of(report, counsel)
+            ticket.answer(result)
+            self._board.publish(RecoveryFinished(result, report))
+        else:
+            finish, reply = self._finish, OrFailure(ticket, report, counsel)
+            ticket.note = _HANDED_ON
+            try:
+                self._pool.submit(lambda: finish(report, counsel), reply)
+            except Exception as error:
+                reply.fail(error)
+
+    def _give_up(self, ticket: Ticket) -> None:
+        step = RecoveryStep(
+            Stage.HEALING, "orchestrator", StepOutcome.FAILED, 0.0, "given up: the orchestrator failed repeatedly"
+        )
+        counsel = Counsel(healed=False, steps=(step,))
+        if isinstance(ticket.message, Consult):
+            ticket.answer(counsel)
+        else:
+            ticket.answer(result_of(ticket.message, counsel))
+
+    @property
+    def status_details(self) -> dict[str, Any]:  # type: ignore[override]
+        """Totals, and every recovery under way with how many share it and for how long it has been going on."""
+        now = monotonic()
+        return {
+            **self._totals,
+            "active": [
+                {
+                    "recovery_id": str(recovery.id),
+                    "operation": recovery.report.operation,
+                    "joined": recovery.joined + recovery.merged.value,
+                    "for": round(now - recovery.started_at, 3),
+                }
+                for recovery in list(self._recoveries.values())
+            ],
+        }

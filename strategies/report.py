@@ -1,0 +1,291 @@
+"""The words of a recovery: the report that asks for one, and the result that answers it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from upright.strategies.classification import Classification, classify
+from upright.strategies.codes import ErrorCode
+from upright.strategies.errors import ConfigError
+from upright.strategies.origin import Origin, take_origin
+from upright.strategies.redaction import redact, redact_error, redact_text, type_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "ErrorReport",
+    "RecoveryId",
+    "RecoveryMethod",
+    "RecoveryResult",
+    "RecoveryStatus",
+    "RecoveryStep",
+    "Stage",
+    "StepOutcome",
+]
+
+_UNCLASSIFIED = Classification(ErrorCode.UNKNOWN, permanent=False, reason="not classified yet")
+
+
+class RecoveryStatus(StrEnum):
+    """How a recovery, or a call that needed none, came out."""
+
+    SUCCEEDED = "SUCCEEDED"
+    """Nothing failed."""
+    HEALED = "HEALED"
+    """The resource was repaired, and the repair was proven."""
+    RECOVERED = "RECOVERED"
+    """The call got a value by a fallback or a retry."""
+    CIRCUIT_OPEN = "CIRCUIT_OPEN"
+    """The circuit breaker keeps calls away for `wait_time` seconds."""
+    FAILED = "FAILED"
+    """Nothing helped; `error` is the first failure."""
+
+
+class RecoveryMethod(StrEnum):
+    """What a recovery succeeded by."""
+
+    SELF_HEALING = "SELF_HEALING"
+    FALLBACK = "FALLBACK"
+    RETRY = "RETRY"
+
+
+class Stage(StrEnum):
+    """Where in the decision flow a step was taken, in the order of the flow."""
+
+    HEALING = "HEALING"
+    BREAKER = "BREAKER"
+    FALLBACK = "FALLBACK"
+    RETRY = "RETRY"
+
+
+class StepOutcome(StrEnum):
+    """What became of one step."""
+
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+    """Switched off by a flag, not applicable, or out of attempts."""
+    JOINED = "JOINED"
+    """Somebody else's recovery of the same failure was already under way, and its outcome was shared."""
+
+
+class RecoveryId(NamedTuple):
+    """What makes two failures the same one: recoveries of equal ids are merged.
+
+    Attributes:
+        code: The kind of failure.
+        target: The resource, or the operation where the failure has no resource.
+    """
+
+    code: ErrorCode
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.code}:{self.target}"
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ErrorReport:
+    """An error that asks to be recovered from; classified when it is made, and never again.
+
+    Two reports are equal only if they are the same one, for each is answered on its own.
+
+    Args:
+        error: The exception, with its traceback.
+        operation: What failed, as the application names it ("database_query").
+        resource: What it failed on ("orders-db"); None if that has no name of its own.
+        context: What a strategy may need to know. Copied; the values are not.
+        call: The failed call, to be made again without arguments; None if it cannot be repeated.
+        epoch: The resource's epoch when the failed call began; None counts as now.
+        created_at: Monotonic seconds; now unless given.
+        classification: Given only by who has classified the error already.
+        origin: The request that it comes from; that of whoever makes the report unless given.
+
+    Raises:
+        ConfigError: If `error` is no exception, `operation` no text or empty, `resource` neither None nor a
+            text, `context` no mapping, or `call` not callable.
+    """
+
+    error: BaseException
+    operation: str
+    resource: str | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
+    call: Callable[[], Any] | None = None
+    epoch: int | None = None
+    created_at: float = field(default_factory=time.monotonic)
+    classification: Classification = _UNCLASSIFIED
+    origin: Origin | None = field(default_factory=take_origin)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.error, BaseException):
+            raise ConfigError("ErrorReport.error", self.error, "an exception")
+        if not isinstance(self.operation, str) or not self.operation:
+            raise ConfigError("ErrorReport.operation", self.operation, "a text that is not empty")
+        if self.resource is not None and (not isinstance(self.resource, str) or not self.resource):
+            raise ConfigError("ErrorReport.resource", self.resource, "None or a text that is not empty")
+        if not isinstance(self.context, Mapping):
+            raise ConfigError("ErrorReport.context", self.context, "a mapping")
+        if self.call is not None and not callable(self.call):
+            raise ConfigError("ErrorReport.call", self.call, "None or callable without arguments")
+        if self.epoch is not None and (not isinstance(self.epoch, int) or isinstance(self.epoch, bool)):
+            raise ConfigError("ErrorReport.epoch", self.epoch, "None or an int")
+        if not isinstance(self.context, MappingProxyType):
+            object.__setattr__(self, "context", MappingProxyType(dict(self.context)))
+        if self.classification is _UNCLASSIFIED:
+            object.__setattr__(self, "classification", classify(self.error))
+
+    @property
+    def code(self) -> ErrorCode:
+        """The kind of failure."""
+        return self.classification.code
+
+    @property
+    def permanent(self) -> bool:
+        """The same call would fail again: nothing is healed, retried or counted."""
+        return self.classification.permanent
+
+    @property
+    def target(self) -> str:
+        """What is to be recovered: the resource, or the operation where there is none."""
+        return self.resource or self.operation
+
+    @property
+    def recovery_id(self) -> RecoveryId:
+        """What makes two reports ask for the same recovery."""
+        return RecoveryId(self.classification.code, self.target)
+
+    def with_context(self, **extra: Any) -> Self:
+        """The same report, knowing more."""
+        return replace(self, context=MappingProxyType({**self.context, **extra}))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON-safe data, redacted; the call is named, not shown."""
+        return {
+            "error": _error_dict(self.error),
+            "code": str(self.code),
+            "permanent": self.permanent,
+            "reason": self.classification.reason,
+            "retry_after": self.classification.retry_after,
+            "operation": redact_text(self.operation),
+            "resource": _text_or_none(self.resource),
+            "context": redact(self.context),
+            "has_call": self.call is not None,
+            "epoch": self.epoch,
+            "created_at": self.created_at,
+        }
+
+    def __repr__(self) -> str:
+        # Not the generated one, which would show the context and whatever the error's repr contains.
+        return f"ErrorReport({type_name(self.error)}, {str(self.recovery_id)!r}, operation={self.operation!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryStep:
+    """One thing that was tried, or deliberately not.
+
+    Attributes:
+        stage: Where in the flow.
+        strategy: Name of the healing strategy or fallback step, of the operation's breaker, or "retry".
+        outcome: What became of it.
+        duration: Seconds it took.
+        detail: Why it failed or was skipped, how stale a value is; for people, without secrets.
+    """
+
+    stage: Stage
+    strategy: str
+    outcome: StepOutcome
+    duration: float = 0.0
+    detail: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The step as JSON-safe data, redacted."""
+        return {
+            "stage": str(self.stage),
+            "strategy": redact_text(self.strategy),
+            "outcome": str(self.outcome),
+            "duration": self.duration,
+            "detail": redact_text(self.detail),
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RecoveryResult:
+    """What became of a failure, with everything that was tried.
+
+    Attributes:
+        recovery_id: Of what failure; None if nothing failed.
+        status: How it came out.
+        method: What it succeeded by; None if it did not, or needed nothing.
+        value: The call's value, or a fallback's.
+        error: The first failure; None unless something failed.
+        wait_time: Seconds to wait before the next call, above 0 only with CIRCUIT_OPEN.
+        duration: Seconds from the report to this answer.
+        joined: This answer was shared with the recovery of an earlier report of the same failure.
+        degraded: The value is a substitute: stale, simpler or partial. The last step's detail says how.
+        steps: What was tried, in order.
+        operation: What failed.
+        resource: What it failed on.
+        code: The kind of failure; None if nothing failed.
+        started_at: When, as Unix time, for people and logs; everything measured is monotonic.
+    """
+
+    recovery_id: RecoveryId | None
+    status: RecoveryStatus
+    method: RecoveryMethod | None = None
+    value: Any = None
+    error: BaseException | None = None
+    wait_time: float = 0.0
+    duration: float = 0.0
+    joined: bool = False
+    degraded: bool = False
+    steps: tuple[RecoveryStep, ...] = ()
+    operation: str = ""
+    resource: str | None = None
+    code: ErrorCode | None = None
+    started_at: float = 0.0
+
+    def to_dict(self, *, value: bool = False) -> dict[str, Any]:
+        """The result as JSON-safe data, redacted.
+
+        Args:
+            value: Show the value too, redacted and cut to size. Left out by default, for it is the
+                application's own data and no business of a log; its type is named.
+        """
+        shown = {
+            "recovery_id": None if self.recovery_id is None else redact_text(str(self.recovery_id)),
+            "status": str(self.status),
+            "method": None if self.method is None else str(self.method),
+            "value_type": type_name(self.value),
+            "error": None if self.error is None else _error_dict(self.error),
+            "wait_time": self.wait_time,
+            "duration": self.duration,
+            "joined": self.joined,
+            "degraded": self.degraded,
+            "steps": [step.to_dict() for step in self.steps],
+            "operation": redact_text(self.operation),
+            "resource": _text_or_none(self.resource),
+            "code": None if self.code is None else str(self.code),
+            "started_at": self.started_at,
+        }
+        if value:
+            shown["value"] = redact(self.value)
+        return shown
+
+    def __repr__(self) -> str:
+        # Not the generated one, which would show the value and whatever the error's repr contains.
+        method = "" if self.method is None else f", {self.method}"
+        return f"RecoveryResult({self.status}{method}, recovery_id={str(self.recovery_id)!r})"
+
+
+def _error_dict(error: BaseException) -> dict[str, Any]:
+    return {"type": type_name(error), "message": redact_error(error)}
+
+
+def _text_or_none(text: str | None) -> str | None:
+    return None if text is None else redact_text(text)
