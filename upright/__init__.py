@@ -1,0 +1,124 @@
+"""The door: what an application imports.
+
+    import upright
+
+    tree = upright.boot(strategies=[DatabaseReconnection(engine, resource="orders-db")])
+
+    @upright.protect("database_query", resource="orders-db")
+    def orders(customer): ...
+
+Nothing is loaded before it is used, so that `import upright` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from upright.booting import boot, default_tree
+    from upright.face import NotBooted, history, metrics, protect, recover, recover_async, report, status
+    from upright.strategies.breaker import BreakerState
+    from upright.strategies.classification import Classification, classify, register_error
+    from upright.strategies.codes import ErrorCode
+    from upright.strategies.errors import CircuitOpenError, ConfigError, UprightError
+    from upright.strategies.fallback.chain import FallbackChain, FallbackStep
+    from upright.strategies.healing.base import HealingFailed, HealingStrategy
+    from upright.strategies.report import (
+        ErrorReport,
+        RecoveryMethod,
+        RecoveryResult,
+        RecoveryStatus,
+        RecoveryStep,
+        Stage,
+        StepOutcome,
+    )
+    from upright.supervisors.status import NodeState, NodeStatus
+    from upright.tree import Tree
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "BreakerState": "upright.strategies.breaker",
+    "CircuitOpenError": "upright.strategies.errors",
+    "Classification": "upright.strategies.classification",
+    "ConfigError": "upright.strategies.errors",
+    "ErrorCode": "upright.strategies.codes",
+    "ErrorReport": "upright.strategies.report",
+    "FallbackChain": "upright.strategies.fallback.chain",
+    "FallbackStep": "upright.strategies.fallback.chain",
+    "HealingFailed": "upright.strategies.healing.base",
+    "HealingStrategy": "upright.strategies.healing.base",
+    "NodeState": "upright.supervisors.status",
+    "NodeStatus": "upright.supervisors.status",
+    "NotBooted": "upright.face",
+    "RecoveryMethod": "upright.strategies.report",
+    "RecoveryResult": "upright.strategies.report",
+    "RecoveryStatus": "upright.strategies.report",
+    "RecoveryStep": "upright.strategies.report",
+    "Stage": "upright.strategies.report",
+    "StepOutcome": "upright.strategies.report",
+    "Tree": "upright.tree",
+    "UprightError": "upright.strategies.errors",
+    "boot": "upright.booting",
+    "classify": "upright.strategies.classification",
+    "default_tree": "upright.booting",
+    "history": "upright.face",
+    "metrics": "upright.face",
+    "protect": "upright.face",
+    "recover": "upright.face",
+    "recover_async": "upright.face",
+    "register_error": "upright.strategies.classification",
+    "report": "upright.face",
+    "status": "upright.face",
+}
+"""Where each name of the face is defined."""
+
+__all__ = [
+    "BreakerState",
+    "CircuitOpenError",
+    "Classification",
+    "ConfigError",
+    "ErrorCode",
+    "ErrorReport",
+    "FallbackChain",
+    "FallbackStep",
+    "HealingFailed",
+    "HealingStrategy",
+    "NodeState",
+    "NodeStatus",
+    "NotBooted",
+    "RecoveryMethod",
+    "RecoveryResult",
+    "RecoveryStatus",
+    "RecoveryStep",
+    "Stage",
+    "StepOutcome",
+    "Tree",
+    "UprightError",
+    "boot",
+    "classify",
+    "default_tree",
+    "history",
+    "metrics",
+    "protect",
+    "recover",
+    "recover_async",
+    "register_error",
+    "report",
+    "status",
+]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        home = _HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module 'upright' has no attribute {name!r}") from None
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

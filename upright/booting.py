@@ -1,0 +1,58 @@
+"""Booting a tree, and the process's default one."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from upright.parts import Parts
+from upright.tree import Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["boot", "default_tree", "on_boot"]
+
+_default: Tree | None = None
+_waiting: weakref.WeakSet[Any] = weakref.WeakSet()  # what rebinds itself to each new default tree
+
+
+def boot(config: Any = None, *, strategies: Iterable[Any] = (), name: str = "upright") -> Tree:
+    """Start a supervision tree beside the application's own code, and make it the process's default.
+
+    Returns when every actor has started. Starts threads, all of them daemons; configures neither logging nor
+    structlog nor Sentry, and installs no signal handler. Ended by `tree.stop()`, by leaving a `with` block, or in
+    order when the interpreter exits. A second call makes a second tree, which becomes the default.
+
+    Args:
+        config: None, a mapping nested as in upright.toml, a path of such a file, or a Config; see
+            docs/configuration.md for what applies when several say something.
+        strategies: Healing strategies and fallback chains, as for `tree.register`.
+        name: The tree's name in status, logs and the control socket.
+
+    Raises:
+        ConfigError: A key or value of the configuration is wrong.
+        StartFailed: An actor did not start; nothing was left running.
+    """
+    global _default  # noqa: PLW0603 - there is one default tree per process, as promised
+    from upright.config import load_config
+    from upright.flags import FlagSet
+
+    effective = load_config(config)
+    parts = Parts(effective, FlagSet(effective.flags, file=effective.flags_file), name)
+    parts.register(strategies)
+    parts.start()
+    _default = Tree(parts)
+    for binding in list(_waiting):
+        binding.rebind(_default)
+    return _default
+
+
+def default_tree() -> Tree | None:
+    """Return the tree booted last in this process, stopped or not; None if there was none."""
+    return _default
+
+
+def on_boot(binding: Any) -> None:
+    """Have `binding.rebind(tree)` called for every tree booted from now on; held weakly."""
+    _waiting.add(binding)

@@ -1,0 +1,295 @@
+"""Protecting calls: the hot path, and where a failing call leaves it.
+
+A call that succeeds reads one snapshot and appends one outcome to a bounded log. It sends nothing, waits for
+nothing, and takes no lock. Everything else begins when a call fails, is slow, or meets a circuit that is not closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from upright.actors.drivers import drive, drive_async
+from upright.actors.edge import Call, note_failure
+from upright.strategies.classification import classify
+from upright.strategies.errors import CircuitOpenError, ConfigError
+from upright.strategies.report import RecoveryStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from upright.actors.edge import Edge, Ending
+    from upright.actors.operation import Operation
+    from upright.strategies.breaker import BreakerSnapshot
+
+__all__ = ["RAISE", "Binding", "protected"]
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+RAISE: Final = object()
+"""What a failing call gets instead of a value when its own exception is to come out."""
+
+
+class Binding:
+    """Which operation of which tree a protected function belongs to; rebound when a tree is booted.
+
+    Attributes:
+        operation: Whose circuit and log the calls use.
+        breaker: Of that operation, one step nearer for the hot path.
+        edge: Of the tree; None: there is none, and calls are bare calls.
+        slow: Seconds above which a call is slow.
+    """
+
+    __slots__ = ("__weakref__", "breaker", "edge", "operation", "slow")
+
+    def __init__(self, operation: Operation, edge: Edge | None) -> None:
+        self.bind(operation, edge)
+
+    def bind(self, operation: Operation, edge: Edge | None) -> None:
+        """Belong to another operation from now on."""
+        self.operation = operation
+        self.breaker = operation.breaker
+        self.slow = operation.options.breaker.slow_call_duration
+        self.edge = edge
+
+
+def protected(function: F, binding: Binding) -> F:
+    """Wrap a `def` or `async def` function so that its calls are recovered.
+
+    Raises:
+        ConfigError: `function` is neither, for example a generator function, whose errors come later.
+    """
+    if not callable(function):
+        raise ConfigError("protect.function", function, "a function")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigError("protect.function", function, "a def or async def; a generator fails while it is iterated")
+    if inspect.iscoroutinefunction(function):
+        return _protected_async(function, binding)  # type: ignore[return-value]
+    return _protected_sync(function, binding)  # type: ignore[return-value]
+
+
+def _protected_sync(function: Callable[..., Any], binding: Binding) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        snapshot = binding.breaker.snapshot
+        if not snapshot.passes:
+            return _met_circuit(binding, snapshot, function, args, kwargs)
+        began = monotonic()
+        try:
+            value = function(*args, **kwargs)
+        except Exception as error:
+            value = _failed(binding, snapshot, began, error, function, args, kwargs)
+            if value is RAISE:
+                raise
+            return value
+        ended = monotonic()
+        took = ended - began
+        snapshot.log.append((ended, took, False))
+        if took > binding.slow:
+            _was_slow(binding, began)
+        return value
+
+    return call
+
+
+def _protected_async(function: Callable[..., Any], binding: Binding) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        snapshot = binding.breaker.snapshot
+        if not snapshot.passes:
+            return await _met_circuit_async(binding, snapshot, function, args, kwargs)
+        began = monotonic()
+        try:
+            value = await function(*args, **kwargs)
+        except Exception as error:
+            value = await _failed_async(binding, snapshot, began, error, function, args, kwargs)
+            if value is RAISE:
+                raise
+            return value
+        ended = monotonic()
+        took = ended - began
+        snapshot.log.append((ended, took, False))
+        if took > binding.slow:
+            _was_slow(binding, began)
+        return value
+
+    return call
+
+
+def _was_slow(binding: Binding, began: float) -> None:
+    from upright.actors.breaker import CallFailed  # noqa: PLC0415 - a slow call has time for it
+
+    if binding.edge is not None:
+        binding.edge.tell_breaker(CallFailed(binding.operation, None, began))
+
+
+# A call that failed: in the caller's thread or task, with the exception being handled.
+
+
+def _call_of(
+    binding: Binding,
+    snapshot: BreakerSnapshot,
+    began: float,
+    error: BaseException,
+    attempt: Callable[[], Any],
+    arguments: tuple[tuple[Any, ...], Mapping[str, Any]],
+) -> Call | None:
+    """Classify and log a failure; None if nothing is to be recovered."""
+    edge = binding.edge
+    if edge is None or not edge.active:
+        return None
+    known = classify(error)
+    if known.permanent:
+        return None
+    call = Call(binding.operation, error, attempt, began, arguments=arguments, known=known)
+    if known.counted:
+        call.untold = edge.log_failure(binding.operation, snapshot, began, error)
+    return call
+
+
+def _failed(
+    binding: Binding,
+    snapshot: BreakerSnapshot,
+    began: float,
+    error: Exception,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    try:
+        attempt = partial(function, *args, **kwargs)
+        call = _call_of(binding, snapshot, began, error, attempt, (args, kwargs))
+        if call is None or (edge := binding.edge) is None:
+            return RAISE
+        ending = drive(edge, edge.recover(call))
+    except Exception as internal:
+        note_failure(error, internal)
+        return RAISE
+    return _value_or_error(ending, error)
+
+
+async def _failed_async(
+    binding: Binding,
+    snapshot: BreakerSnapshot,
+    began: float,
+    error: Exception,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    try:
+        attempt = partial(function, *args, **kwargs)
+        call = _call_of(binding, snapshot, began, error, attempt, (args, kwargs))
+        if call is None or (edge := binding.edge) is None:
+            return RAISE
+        call.loop = asyncio.get_running_loop()
+        ending = await drive_async(edge, edge.recover(call))
+    except Exception as internal:
+        note_failure(error, internal)
+        return RAISE
+    return _value_or_error(ending, error)
+
+
+def _value_or_error(ending: Ending, error: BaseException) -> Any:
+    """Return the value, or RAISE for the call's own error; a circuit that others opened is said to be open."""
+    result = ending.result
+    if ending.has_value:
+        return result.value
+    if result.status is RecoveryStatus.CIRCUIT_OPEN and ending.opened_by is not error:
+        raise CircuitOpenError(result.wait_time, result.operation) from error
+    return RAISE
+
+
+# A call that meets a circuit which is not closed.
+
+
+def _met_circuit(
+    binding: Binding,
+    snapshot: BreakerSnapshot,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    edge = binding.edge
+    if edge is None or not edge.active or edge.flags().observe_only:
+        return function(*args, **kwargs)
+    call = _turned_away(binding, edge, snapshot, function, args, kwargs)
+    try:
+        ending = drive(edge, edge.meet_circuit(call))
+    except Exception as internal:
+        note_failure(call.error, internal)
+    else:
+        return _value_or_rejection(ending, call)
+    return _without_recovery(call)
+
+
+async def _met_circuit_async(
+    binding: Binding,
+    snapshot: BreakerSnapshot,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    edge = binding.edge
+    if edge is None or not edge.active or edge.flags().observe_only:
+        return await function(*args, **kwargs)
+    call = _turned_away(binding, edge, snapshot, function, args, kwargs)
+    try:
+        call.loop = asyncio.get_running_loop()
+        ending = await drive_async(edge, edge.meet_circuit(call))
+    except Exception as internal:
+        note_failure(call.error, internal)
+    else:
+        return _value_or_rejection(ending, call)
+    value = _without_recovery(call)
+    return value if call.made is not None else await value
+
+
+def _turned_away(
+    binding: Binding,
+    edge: Edge,
+    snapshot: BreakerSnapshot,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Call:
+    """Reject at once where nothing else could come of it: an outage has many such calls, and they must be cheap."""
+    operation = binding.operation
+    began = monotonic()
+    view = edge.board.resource(operation.target)
+    if (
+        began < snapshot.retry_at
+        and view.healing is None
+        and view.healed_at < snapshot.since
+        and not edge.may_be_healing(operation, snapshot)
+    ):
+        chain = edge.chains.get(operation.name)
+        if chain is None or not edge.flags().intelligent_fallback:
+            operation.rejected += 1
+            raise CircuitOpenError(snapshot.wait_time(began), operation.name) from snapshot.cause
+    return Call(operation, None, partial(function, *args, **kwargs), began, arguments=(args, kwargs))
+
+
+def _without_recovery(call: Call) -> Any:
+    """Return what the bare call gives, because of a fault inside upright: it is made now unless it was made before."""
+    if call.error is not None:
+        raise call.error
+    if call.made is not None:
+        return call.made[0]
+    assert call.attempt is not None  # noqa: S101 - a call that met a circuit can be made
+    return call.attempt()
+
+
+def _value_or_rejection(ending: Ending, call: Call) -> Any:
+    result = ending.result
+    if ending.has_value:
+        return result.value
+    if call.error is None:
+        raise CircuitOpenError(result.wait_time, result.operation) from ending.opened_by
+    if _value_or_error(ending, call.error) is RAISE:
+        raise call.error  # it was made after all, as a probe or after a healing, and failed
+    return None

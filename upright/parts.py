@@ -1,0 +1,205 @@
+"""The parts of one tree, put together: what `boot()` makes before it starts anything."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Final
+
+from upright.actors.board import Board
+from upright.actors.breaker import BreakerActor
+from upright.actors.control import ControlServer
+from upright.actors.directory import Directory
+from upright.actors.drivers import drive
+from upright.actors.edge import Call, Edge
+from upright.actors.fallback import Chains, ChainView, FallbackActor
+from upright.actors.healing import HealingActor
+from upright.actors.letters import dead_letters
+from upright.actors.monitor import MonitorActor, MonitorState
+from upright.actors.operation import OperationOptions, Operations
+from upright.actors.orchestrator import OrchestratorActor
+from upright.actors.worker import WorkerPool
+from upright.commands import commands_for
+from upright.strategies.errors import ConfigError
+from upright.strategies.fallback.chain import FallbackChain
+from upright.strategies.healing.base import HealingStrategy
+from upright.strategies.tally import Tally
+from upright.supervisors.tree import HEALERS, STEPS, Root, leaf, tree_specs, worker_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from upright.actors.counsel import Counsel
+    from upright.strategies.history import HistoryEntry
+    from upright.strategies.metrics import ResilienceMetrics
+    from upright.strategies.report import ErrorReport, RecoveryResult
+    from upright.supervisors.spec import ChildSpec
+
+__all__ = ["Parts"]
+
+_OWN_OPTIONS: Final = ("heal_wait", "deadline", "idempotent")
+
+
+class Parts:
+    """Everything that a tree consists of.
+
+    Args:
+        config: The effective configuration.
+        flags: The stages that are on.
+        name: The tree's name.
+    """
+
+    def __init__(self, config: Any, flags: Any, name: str) -> None:
+        self.config = config
+        self.flags = flags
+        self.name = name
+        self.board = Board()
+        self.directory = Directory()
+        self.chains: Chains = {}
+        self.trips = Tally()
+        self.operations = Operations(
+            config.limits.operations, lambda operation, _resource: self.options_for(operation, {})
+        )
+        self.healers = WorkerPool(self.directory, HEALERS, worker_spec)
+        self.steps = WorkerPool(self.directory, STEPS, worker_spec)
+        self.monitor = MonitorState(self.board, config.limits.history, self.counts)
+        self.edge = Edge(
+            directory=self.directory,
+            board=self.board,
+            operations=self.operations,
+            chains=self.chains,
+            pool=self.steps,
+            flags=lambda: flags.now,
+        )
+
+    def start(self) -> None:
+        """Start the tree; nothing stays behind if that fails."""
+        Root.start(self.directory, self._specs(), self.name)
+        self.board.subscribers = tuple(
+            self.directory[name] for name in ("monitor", "tracker") if name in self.directory
+        )
+
+    def _specs(self) -> list[ChildSpec]:
+        hang = self.config.supervision.hang_timeout
+        flags = self.flags
+        recovery = [
+            leaf("breaker", BreakerActor, self.board, self.operations, self.trips, hang_timeout=hang),
+            leaf("fallback", FallbackActor, self.chains, hang_timeout=hang),
+            leaf("healing", HealingActor, self.board, self.healers, self.config.healing, hang_timeout=hang),
+            leaf(
+                "orchestrator",
+                OrchestratorActor,
+                self.board,
+                self.directory,
+                self.steps,
+                self.heal_wait,
+                self.finish,
+                lambda: flags.now.self_healing and not flags.now.observe_only,
+                hang_timeout=hang,
+            ),
+        ]
+        telemetry = [leaf("monitor", MonitorActor, self.monitor, self.board, hang_timeout=hang)]
+        if self.config.control.enabled:
+            path = self.config.control.path
+            telemetry.append(
+                leaf("control", ControlServer, commands_for(self), name=self.name, path=path, hang_timeout=hang)
+            )
+        return tree_specs(telemetry=telemetry, recovery=recovery, prediction=[])
+
+    # Options.
+
+    def options_for(self, operation: str, overrides: Mapping[str, Any]) -> OperationOptions:
+        """Return what holds for an operation: the configuration, `[operations.NAME]`, then what the code says.
+
+        Raises:
+            ConfigError: A key or value of `overrides` is wrong.
+        """
+        config = self.config
+        given = {**dict(config.operations.get(operation, {})), **overrides}
+        breaker, retry, own = {}, {}, {}
+        breaker_names = {field.name for field in dataclasses.fields(config.breaker)}
+        retry_names = {field.name for field in dataclasses.fields(config.retry)}
+        for key, value in given.items():
+            if key in breaker_names:
+                breaker[key] = value
+            elif key.startswith("retry_") and key[6:] in retry_names:
+                retry[key[6:]] = value
+            elif key in _OWN_OPTIONS:
+                own[key] = value
+            else:
+                allowed = sorted([*breaker_names, *(f"retry_{name}" for name in retry_names), *_OWN_OPTIONS])
+                raise ConfigError(f"operations.{operation}", key, f"one of {', '.join(allowed)}")
+        return OperationOptions(
+            dataclasses.replace(config.breaker, **breaker) if breaker else config.breaker,
+            dataclasses.replace(config.retry, **retry) if retry else config.retry,
+            _seconds(f"operations.{operation}.heal_wait", own.get("heal_wait"), config.healing.heal_wait),
+            _three_valued(f"operations.{operation}.idempotent", own.get("idempotent")),
+            _seconds(f"operations.{operation}.deadline", own.get("deadline"), None),
+        )
+
+    def heal_wait(self, operation: str) -> float:
+        """Return the seconds that a bare ask about an operation waits for a healing."""
+        found = self.operations.find(operation)
+        wait: float = self.config.healing.heal_wait if found is None else found.options.heal_wait
+        return wait
+
+    def finish(self, report: ErrorReport, counsel: Counsel) -> RecoveryResult:
+        """Do what follows a healing for a bare ask; runs in a worker."""
+        operation = self.operations.get(report.operation, report.resource)
+        call = Call(operation, report.error, report.call, report.created_at, report.context, report=report)
+        return drive(self.edge, self.edge.finish(call, counsel)).result
+
+    def register(self, strategies: Iterable[Any]) -> None:
+        """Add healing strategies and fallback chains."""
+        strategies = list(strategies)
+        for strategy in strategies:
+            if not isinstance(strategy, HealingStrategy | FallbackChain):
+                raise ConfigError("register.strategies", strategy, "a HealingStrategy or a FallbackChain")
+        for strategy in strategies:
+            if isinstance(strategy, FallbackChain):
+                self.chains[strategy.operation] = ChainView(strategy)
+        healing = tuple(s for s in strategies if isinstance(s, HealingStrategy))
+        if healing:
+            self.board.strategies = (*self.board.strategies, *healing)
+
+    # Looking inside.
+
+    def history(self, limit: int | None = None) -> list[HistoryEntry]:
+        """Return the newest recoveries, oldest first."""
+        return self.monitor.history(limit)
+
+    def metrics(self) -> ResilienceMetrics:
+        """Return the figures as of now."""
+        return self.monitor.metrics()
+
+    def counts(self) -> dict[str, int]:
+        """Return the counts that callers and supervisors keep, by metric name."""
+        restarts = zombies = 0
+        for address in self.directory.walk():
+            restarts += address.restarts
+            zombies += len(address.zombies)
+        board = self.board
+        return {
+            "breaker_trips": self.trips.value,
+            "fallback_activations": board.fallback_activations.value,
+            "retries": board.retries.value,
+            "joined_reports": board.joined_reports.value,
+            "refused_reports": board.refused_reports.value,
+            "lost_events": board.lost_events.value,
+            "restarts": restarts,
+            "zombies": zombies,
+            "dead_letters": dead_letters.count,
+        }
+
+
+def _seconds(field: str, value: Any, default: float | None) -> Any:
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise ConfigError(field, value, "a finite number of seconds >= 0")
+    return value
+
+
+def _three_valued(field: str, value: Any) -> bool | None:
+    if value is not None and not isinstance(value, bool):
+        raise ConfigError(field, value, "True, False or None")
+    return value

@@ -1,0 +1,451 @@
+"""The tree: everything an application does with upright, in one handle."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from contextlib import AbstractContextManager
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from upright.actors.breaker import ForceCircuit
+from upright.actors.drivers import drive, drive_async
+from upright.actors.edge import Call, note_failure
+from upright.boundary import Binding, protected
+from upright.strategies.classification import classify
+from upright.strategies.errors import ConfigError
+from upright.strategies.report import ErrorReport, RecoveryResult, RecoveryStatus, RecoveryStep, Stage, StepOutcome
+from upright.supervisors.status import NodeStatus, status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from upright.actors.address import Address
+    from upright.actors.operation import Operation
+    from upright.parts import Parts
+    from upright.strategies.history import HistoryEntry
+    from upright.strategies.metrics import ResilienceMetrics
+
+__all__ = ["Breakers", "CircuitHandle", "Tree"]
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+class Tree(AbstractContextManager["Tree"]):
+    """A running supervision tree; made by `upright.boot()`.
+
+    Every method may be called from any thread. None of them raises because the tree was stopped, has given up or
+    lives in the parent of this forked process: calls are then bare calls, and reports are counted.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.edge = parts.edge
+        self._board = parts.board
+        self.flags = parts.flags
+        self.config = parts.config
+        self.name = parts.name
+        self.breakers = Breakers(self)
+
+    # The actors.
+
+    @property
+    def orchestrator(self) -> Address[Any]:
+        """Takes errors: `tell(ErrorReport)` and forget, or `ask(ErrorReport)` for a RecoveryResult."""
+        return self._parts.directory["orchestrator"]
+
+    def __getitem__(self, name: str) -> Address[Any]:
+        """Return the address of an actor of the standard tree by name; KeyError lists the names there are."""
+        return self._parts.directory[name]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the tree is up: neither stopped, nor given up, nor forked away."""
+        return self._parts.directory.is_open
+
+    # Protecting calls.
+
+    def protect(
+        self,
+        operation: str,
+        *,
+        resource: str | None = None,
+        idempotent: bool | None = None,
+        **overrides: Any,
+    ) -> Callable[[F], F]:
+        """Decorate a `def` or `async def` so that its failures are recovered.
+
+        A call that succeeds costs a few hundred nanoseconds and sends nothing. One that fails is healed and made
+        again, or served by the operation's fallback chain, or retried, in this order; when nothing helps its own
+        exception comes out unchanged. Runs in the caller's thread or task, with its context variables.
+
+        Args:
+            operation: Names the circuit, the fallback chain and the statistics; functions may share one.
+            resource: What it works on; failures of one resource are healed together. None: the operation itself.
+            idempotent: Whether a failed call may be made again. None: yes, unless the error comes from an HTTP
+                request whose method is not idempotent.
+            overrides: Options of this operation, as in `[operations.NAME]` of upright.toml: those of the circuit
+                breaker, `heal_wait`, `deadline`, and those of the retry policy with the prefix `retry_`.
+
+        Raises:
+            ConfigError: An option has a wrong name or value, or the decorated object cannot be protected.
+        """
+        binding = Binding(self.operation(operation, resource, idempotent, overrides), self.edge)
+
+        def decorate(function: F) -> F:
+            return protected(function, binding)
+
+        return decorate
+
+    def operation(
+        self,
+        operation: str,
+        resource: str | None,
+        idempotent: bool | None,  # noqa: FBT001 - three-valued, not a switch
+        overrides: Mapping[str, Any],
+    ) -> Operation:
+        """Return what `protect` binds a function to: the operation with its options."""
+        options = None
+        if overrides or idempotent is not None:
+            options = self._parts.options_for(operation, {**overrides, "idempotent": idempotent})
+        return self.edge.operations.get(operation, resource, options)
+
+    def call(self, operation: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> RecoveryResult:
+        """Call a function under protection and return everything that happened, its value included.
+
+        Never raises what the function raised: `result.error` is the first failure, `result.status` says how it
+        came out (SUCCEEDED if nothing failed). KeyboardInterrupt and its kind pass through.
+        """
+        edge = self.edge
+        found = edge.operations.get(operation)
+        attempt = functools.partial(function, *args, **kwargs)
+        call = Call(found, None, attempt, monotonic(), arguments=(args, kwargs))
+        snapshot = found.breaker.snapshot
+        if not snapshot.passes and edge.active and not edge.flags().observe_only:
+            try:
+                return drive(edge, edge.meet_circuit(call)).result
+            except Exception as internal:
+                note_failure(call.error, internal)
+            if call.error is not None:
+                return _not_recovered(call, "the recovery itself failed")
+        try:
+            value = attempt() if call.made is None else call.made[0]
+        except Exception as error:
+            call.error = error
+            return self._recover_call(call, error, snapshot)
+        edge.succeeded(found, snapshot, call.began)
+        took = monotonic() - call.began
+        return RecoveryResult(
+            recovery_id=None,
+            status=RecoveryStatus.SUCCEEDED,
+            value=value,
+            duration=took,
+            operation=operation,
+            resource=found.resource,
+            started_at=time.time() - took,
+        )
+
+    def _recover_call(self, call: Call, error: BaseException, snapshot: Any = None) -> RecoveryResult:
+        edge = self.edge
+        if not edge.active:
+            return _not_recovered(call, "the tree is not running, or switched off")
+        try:
+            if snapshot is not None and classify(error).counted:
+                call.untold = edge.log_failure(call.operation, snapshot, call.began, error)
+            return drive(edge, edge.recover(call)).result
+        except Exception as internal:
+            note_failure(error, internal)
+            return _not_recovered(call, "the recovery itself failed")
+
+    def boundary(
+        self, operation: str, *, resource: str | None = None, context: Mapping[str, Any] | None = None
+    ) -> Boundary:
+        """Return a context manager, for `with` and `async with`, that reports what escapes from its block.
+
+        The outcome counts for the operation's circuit, the error is reported in the background, and comes out as
+        it was: a block cannot be run again.
+        """
+        return Boundary(self, self.edge.operations.get(operation, resource), context)
+
+    # Sending errors.
+
+    def report(
+        self,
+        error: BaseException,
+        *,
+        operation: str,
+        resource: str | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Tell the orchestrator about an error and forget about it. Never raises for want of a recovery.
+
+        A report of a failure that is being recovered is merged into that recovery without a message; one that
+        cannot be taken (mailbox full, tree down) is counted.
+        """
+        self.send(ErrorReport(error, operation, resource, context or {}))
+
+    def send(self, report: ErrorReport) -> None:
+        """Tell the orchestrator about an error as `report` does, from a report that was made already."""
+        board = self._board
+        merged = board.recovering.get(report.recovery_id)
+        if merged is not None:
+            merged.add()
+            board.joined_reports.add()
+            return
+        try:
+            self.orchestrator.tell(report)
+        except Exception:
+            board.refused_reports.add()
+
+    def recover(
+        self,
+        error: BaseException,
+        *,
+        operation: str,
+        resource: str | None = None,
+        call: Callable[[], Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> RecoveryResult:
+        """Recover from an error in this thread, and return what became of it.
+
+        Args:
+            error: What was raised.
+            operation: What failed.
+            resource: What it failed on.
+            call: The call again, without arguments: made once after a healing, and by the retry stage. Its value
+                is the result's.
+            context: What a healing strategy or fallback step may need to know.
+            timeout: Seconds that a healing is waited for at most; None takes the operation's `heal_wait`.
+        """
+        prepared = self._prepare(error, operation, resource, call, context)
+        return self._recover_call(_limited(prepared, timeout), error)
+
+    async def recover_async(
+        self,
+        error: BaseException,
+        *,
+        operation: str,
+        resource: str | None = None,
+        call: Callable[[], Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> RecoveryResult:
+        """Recover from an error in this task: like `recover`, with a `call` that may be a coroutine function."""
+        prepared = _limited(self._prepare(error, operation, resource, call, context), timeout)
+        edge = self.edge
+        if not edge.active:
+            return _not_recovered(prepared, "the tree is not running, or switched off")
+        try:
+            prepared.loop = asyncio.get_running_loop()
+            return (await drive_async(edge, edge.recover(prepared))).result
+        except Exception as internal:
+            note_failure(error, internal)
+            return _not_recovered(prepared, "the recovery itself failed")
+
+    def _prepare(
+        self,
+        error: BaseException,
+        operation: str,
+        resource: str | None,
+        call: Callable[[], Any] | None,
+        context: Mapping[str, Any] | None,
+    ) -> Call:
+        found = self.edge.operations.get(operation, resource)
+        report = ErrorReport(error, operation, resource or found.resource, context or {}, call)
+        return Call(found, error, call, monotonic(), context=report.context, report=report)
+
+    # Strategies.
+
+    def register(self, *strategies: Any) -> Self:
+        """Add healing strategies and fallback chains; effective at once.
+
+        A healing strategy is tried after those registered before it. A chain replaces that of its operation.
+
+        Raises:
+            ConfigError: Something is neither a HealingStrategy nor a FallbackChain.
+        """
+        self._parts.register(strategies)
+        return self
+
+    # Looking inside.
+
+    def status(self) -> NodeStatus:
+        """Return what the whole tree is doing, without asking any actor; see upright.supervisors.status."""
+        root = self._parts.directory.root
+        assert root is not None  # noqa: S101 - set before the tree was made
+        return status(root)
+
+    def status_of(self, name: str) -> NodeStatus:
+        """Return the status of one actor by name, and of what is below it; KeyError lists the names there are."""
+        return status(self[name])
+
+    def history(self, limit: int | None = None) -> list[HistoryEntry]:
+        """Return the newest recoveries, at most `limit`, oldest first."""
+        return self._parts.monitor.history(limit)
+
+    def metrics(self) -> ResilienceMetrics:
+        """Return the ResilienceMetrics as of now."""
+        return self._parts.monitor.metrics()
+
+    # The end.
+
+    def stop(self, timeout: float | None = 10.0) -> bool:
+        """Stop all actors in order; afterwards protected calls are bare calls. True if the tree was up.
+
+        Args:
+            timeout: Seconds to wait for it.
+
+        Raises:
+            AskTimeout: It took longer; it goes on stopping.
+        """
+        directory = self._parts.directory
+        directory.closed = True
+        self._board.let_go()
+        try:
+            return directory.root is not None and directory.root.stop(timeout=timeout)
+        finally:
+            self._board.let_go()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        state = "running" if self.is_running else "stopped"
+        return f"<Tree {self.name!r}, {state}>"
+
+
+class Boundary:
+    """A block whose errors are reported; see `Tree.boundary`."""
+
+    __slots__ = ("_began", "_context", "_operation", "_snapshot", "_tree")
+
+    def __init__(self, tree: Tree, operation: Any, context: Mapping[str, Any] | None) -> None:
+        self._tree = tree
+        self._operation = operation
+        self._context = context
+        self._began = 0.0
+        self._snapshot: Any = None
+
+    def __enter__(self) -> Self:
+        self._snapshot = self._operation.breaker.snapshot
+        self._began = monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        edge, operation, snapshot = self._tree.edge, self._operation, self._snapshot
+        if error is None:
+            edge.succeeded(operation, snapshot, self._began)
+            return
+        if not isinstance(error, Exception) or not edge.active:
+            return
+        try:
+            known = classify(error)
+            if known.permanent:
+                return
+            counted = edge.log_failure(operation, snapshot, self._began, error) if known.counted else None
+            epoch = edge.board.epoch_at(operation.target, self._began)
+            report = ErrorReport(error, operation.name, operation.resource, self._context or {}, epoch=epoch)
+            self._tree.send(report)
+            if counted is not None:
+                edge.tell_breaker(counted)  # after the report: see Edge.meet_circuit
+        except Exception as internal:
+            note_failure(error, internal)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+
+class Breakers:
+    """The circuit breakers of a tree: `tree.breakers["database_query"]`, and iteration over the names."""
+
+    __slots__ = ("_tree",)
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+
+    def __getitem__(self, operation: str) -> CircuitHandle:
+        """Return the circuit of an operation; KeyError if nothing of that name has been protected yet."""
+        found = self._tree.edge.operations.find(operation)
+        if found is None:
+            raise KeyError(f"no operation named {operation!r} has been protected yet")
+        return CircuitHandle(self._tree, found)
+
+    def __iter__(self) -> Any:
+        return (operation.name for operation in self._tree.edge.operations)
+
+    def __len__(self) -> int:
+        return len(self._tree.edge.operations)
+
+
+class CircuitHandle:
+    """One circuit, to look at and to override by hand. The overrides wait until the breaker has made them."""
+
+    __slots__ = ("_operation", "_tree")
+
+    def __init__(self, tree: Tree, operation: Any) -> None:
+        self._tree = tree
+        self._operation = operation
+
+    @property
+    def state(self) -> Any:
+        """CLOSED, OPEN, HALF_OPEN, FORCED_OPEN or DISABLED."""
+        return self._operation.breaker.snapshot.state
+
+    @property
+    def wait_time(self) -> float:
+        """Seconds after which a rejected call is worth making again; 0 while calls pass."""
+        return float(self._operation.breaker.snapshot.wait_time(monotonic()))
+
+    def force_open(self) -> None:
+        """Reject every call until `auto()` or `force_close()`: FORCED_OPEN."""
+        self._force("open")
+
+    def force_close(self) -> None:
+        """Let every call through, whatever comes of it, until `auto()` or `force_open()`: DISABLED."""
+        self._force("close")
+
+    def auto(self) -> None:
+        """End a forced state: CLOSED, with an empty window."""
+        self._force("auto")
+
+    def _force(self, action: str) -> None:
+        self._tree["breaker"].ask(ForceCircuit(self._operation, action), timeout=10.0)
+
+
+def _limited(call: Call, timeout: float | None) -> Call:
+    if timeout is not None:
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout < float("inf"):
+            raise ConfigError("recover.timeout", timeout, "None or a finite number of seconds >= 0")
+        call.heal_wait = timeout
+    return call
+
+
+def _not_recovered(call: Call, why: str) -> RecoveryResult:
+    took = monotonic() - call.began
+    known = classify(call.error) if call.error is not None else None
+    return RecoveryResult(
+        recovery_id=None if call.report is None else call.report.recovery_id,
+        status=RecoveryStatus.FAILED,
+        error=call.error,
+        duration=took,
+        steps=(RecoveryStep(Stage.HEALING, "none", StepOutcome.SKIPPED, 0.0, why),),
+        operation=call.operation.name,
+        resource=call.operation.resource,
+        code=None if known is None else known.code,
+        started_at=time.time() - took,
+    )
