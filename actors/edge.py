@@ -365,7 +365,7 @@ class Edge:
                 context=call.context,
                 call=call.attempt,
                 epoch=self.board.epoch_at(operation.target, call.began),
-                **({} if call.known is None else {"classification": call.known}),
+                classification=classify(call.error) if call.known is None else call.known,
             )
         return call.report
 

@@ -101,7 +101,7 @@ class Storm:
         storm = self
 
         def patient(supervisor: Any, *, intensity: int, period: float, name: str | None) -> None:
-            original(supervisor, intensity=max(intensity, storm._intensity), period=min(period, 1.0), name=name)  # noqa: SLF001
+            original(supervisor, intensity=max(intensity, storm._intensity), period=min(period, 1.0), name=name)
 
         BaseSupervisor.__init__ = patient  # type: ignore[method-assign]
         real = time.time

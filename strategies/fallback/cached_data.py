@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from upright.strategies.fallback.memory_store import MemoryStore
 from upright.strategies.fallback.recalled import RecalledStep
-from upright.strategies.fallback.remembering import AnswerStore
+
+if TYPE_CHECKING:
+    from upright.strategies.fallback.remembering import AnswerStore
 
 __all__ = ["CachedData"]
 

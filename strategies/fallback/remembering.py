@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import inspect
@@ -118,7 +119,5 @@ class AnswerStore(ABC):
         return remember  # type: ignore[return-value]
 
     def _try_put(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        try:
+        with contextlib.suppress(Exception):  # see `remembering`
             self.put(self.key(*args, **kwargs), value)
-        except Exception:  # noqa: S110 - see `remembering`
-            pass

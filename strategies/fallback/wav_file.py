@@ -75,8 +75,9 @@ class AudioFormat:
 
 
 class WavFile:
-    """Appends samples to a file, and keeps its header true, so that whenever the process dies what was written
-    can be played. Opened again it goes on; half a frame that a crash left is cut off.
+    """Appends samples to a file and keeps its header true: what was written can be played, whenever the process dies.
+
+    Opened again it goes on; half a frame that a crash left is cut off.
 
     Args:
         path: The file; made if it is missing.

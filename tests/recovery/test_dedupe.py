@@ -355,7 +355,7 @@ def test_a_call_that_meets_a_circuit_before_the_healing_has_begun_waits_for_it(b
 
     threads = [threading.Thread(target=run, args=(number,)) for number in (1, 2, 3)]
     threads[0].start()
-    wait_until(lambda: tree.edge.operations.find("op").breaker.snapshot.state is BreakerState.OPEN)
+    wait_until(lambda: tree.breakers["op"].state is BreakerState.OPEN)
     for thread in threads[1:]:
         thread.start()
     wait_until(lambda: tree["orchestrator"].depth == 3)
@@ -375,6 +375,8 @@ def test_a_circuit_that_opens_without_a_healing_rejects_after_one_question(boot:
     wait_until(lambda: tree.breakers["op"].state is BreakerState.OPEN)
     assert tree.call("op", Resource().use).status is RecoveryStatus.CIRCUIT_OPEN
     operation = tree.edge.operations.find("op")
+    assert operation is not None
+    assert operation.breaker is not None
     assert operation.inquired is operation.breaker.snapshot
     assert not tree.edge.may_be_healing(operation, operation.breaker.snapshot)
 

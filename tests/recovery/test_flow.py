@@ -115,7 +115,7 @@ def test_a_strategy_knows_the_report_with_context_call_and_predicted_risk(boot: 
 
 def test_the_predicted_risk_reaches_the_fallback_steps_too(boot: Boot) -> None:
     seen: list[Any] = []
-    tree = boot(chain("op", ("look", lambda context: seen.append(dict(context)) or "x")))
+    tree = boot(chain("op", ("look", lambda context: seen.append(dict(context)))))
     tree._board.risk = 0.7
     tree.protect("op")(failing(ConnectionError("down")))(1, two=2)
     (context,) = seen
@@ -170,7 +170,7 @@ def test_an_open_circuit_serves_the_value_of_its_chain(boot: Boot) -> None:
         "cached",
     )
     assert result.degraded
-    assert 0 < result.wait_time
+    assert result.wait_time > 0
     assert not resource.calls
     assert trail(result) == [("BREAKER", "op", "FAILED"), ("FALLBACK", "cache", "SUCCEEDED")]
     assert tree.protect("op")(resource.use)() == "cached"
@@ -376,7 +376,8 @@ def test_healing_runs_in_a_worker_and_not_in_the_callers_thread(boot: Boot) -> N
 
 @pytest.mark.parametrize("error", [ValueError("bad"), TypeError("bad"), AssertionError("bad")])
 def test_a_permanent_error_comes_out_as_if_there_were_no_tree(boot: Boot, error: Exception) -> None:
-    healer, asked = Healer(), []
+    healer = Healer()
+    asked: list[Any] = []
     tree = boot(healer, chain("op", ("cache", asked.append)), breaker=TRIPPY)
     calls: list[None] = []
 
@@ -642,7 +643,8 @@ def test_without_the_predictor_the_rest_goes_on(boot: Boot) -> None:
 
 
 def test_observing_only_decides_and_records_but_does_nothing(boot: Boot) -> None:
-    healer, asked = Healer(), []
+    healer = Healer()
+    asked: list[Any] = []
     tree = boot(healer, chain("op", ("cache", asked.append)), breaker=TRIPPY)
     tree.flags["observe_only"] = True
     resource = Resource()

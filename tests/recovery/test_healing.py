@@ -15,8 +15,6 @@ from upright.strategies.healing.base import HealingFailed
 from upright.strategies.report import ErrorReport, RecoveryResult, RecoveryStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from upright.tree import Tree
 
 QUICK = {"cooldown": 0.2, "attempt_window": 60.0}

@@ -32,7 +32,7 @@ def stray(request: pytest.FixtureRequest) -> BaseException:
 
 
 def _crash_on_receive(monkeypatch: pytest.MonkeyPatch, actor: type, error: BaseException) -> None:
-    def on_receive(self: Any, message: Any) -> Any:
+    def on_receive(_self: Any, _message: Any) -> Any:
         raise error
 
     monkeypatch.setattr(actor, "on_receive", on_receive)

@@ -1,5 +1,5 @@
 """The rules of classification, on the standard library and on hand-made and hostile errors."""
-# ruff: noqa: FBT001, N818, PT018 - parametrized flags, errors named as applications name them
+# ruff: noqa: FBT001, PT018 - parametrized flags, errors named as applications name them
 
 from __future__ import annotations
 

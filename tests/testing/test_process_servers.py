@@ -34,9 +34,10 @@ def test_postgres_survives_kill_and_restart_with_its_data() -> None:
             assert server.terminate_backends() == 1
             with pytest.raises(psycopg.OperationalError):
                 connection.execute("SELECT 1")
-        with server.exhausted_connections() as taken, pytest.raises(psycopg.OperationalError, match="slots"):
+        with server.exhausted_connections() as taken:
             assert taken >= 1
-            psycopg.connect(server.dsn)
+            with pytest.raises(psycopg.OperationalError, match="slots"):
+                psycopg.connect(server.dsn)
         psycopg.connect(server.dsn).close()
         folder = server.folder
     assert not folder.exists()

@@ -73,7 +73,7 @@ def test_limits_are_per_host() -> None:
 def test_a_reading_that_is_no_finite_number_is_refused_by_name(name: str) -> None:
     for value in (math.nan, math.inf, "0.5", True):
         with pytest.raises(ConfigError, match=f"SystemMetrics.{name}"):
-            SystemMetrics(at=0.0, **{name: value})
+            SystemMetrics(at=0.0, **{name: value})  # type: ignore[arg-type]
 
 
 def test_a_percentage_is_refused_where_a_fraction_is_meant() -> None:
