@@ -1,8 +1,8 @@
 """The circuit breaker at the edge: what was measured to go wrong elsewhere, and does not here.
-# mypy: disable-error-code="no-untyped-call"
 
 P1 to P9 are the measured behaviours of other libraries, the other names are what their users ask for.
 """
+# mypy: disable-error-code="no-untyped-call"
 
 from __future__ import annotations
 
