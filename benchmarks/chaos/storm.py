@@ -196,7 +196,9 @@ class Storm:
 
     def _arm_worker(self) -> None:
         kind, effect = self._effect()
-        self.injector.arm("worker", Fault(kind, self.random.choice(("receive", "receive", "start")), self._when(), effect))
+        self.injector.arm(
+            "worker", Fault(kind, self.random.choice(("receive", "receive", "start")), self._when(), effect)
+        )
 
     def _broken_start(self, address: Address[Any]) -> None:
         rng = self.random

@@ -283,7 +283,9 @@ class Workload:
             elif dice < 0.6:
                 error = Outage("asked")
                 report = ErrorReport(error, "asked", "loose", call=rng.choice((None, lambda: "again")))
-                self._asks.append((monotonic(), "orchestrator", RecoveryResult, tree.orchestrator.ask(report, block=False)))
+                self._asks.append(
+                    (monotonic(), "orchestrator", RecoveryResult, tree.orchestrator.ask(report, block=False))
+                )
                 self.done["asks"] += 1
             elif dice < 0.8:
                 result = tree.recover(Outage("recover"), operation="recovered", resource="loose", timeout=0.05)
