@@ -1,10 +1,7 @@
-"""The predictor: looks at the host at every interval, and says what is about to go wrong.
+"""The predictor: feeds what the collector reads to its engine, and says what is about to go wrong.
 
-Two actors share the work, so that a collector which hangs on a strange `/proc` takes no history with it. The
-collector reads the metrics and tells them. The predictor feeds its engine, publishes the risk, and leaves a
-snapshot of the engine with the collector after each reading. A new incarnation of the predictor asks for that
-snapshot and carries on; readings that come before it wait. A new collector has none, and is given one with the next
-reading.
+Pure know-how does the predicting (upright.strategies.prediction); this actor publishes the risk, tells alerts and
+what became of them, and acts on them where that was asked for. Its history survives it: see the collector.
 """
 
 from __future__ import annotations
@@ -12,18 +9,15 @@ from __future__ import annotations
 import logging
 import platform
 from collections import deque
-from dataclasses import dataclass
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from upright.actors.actor import SupervisedActor
 from upright.actors.breaker import TightenCircuits
+from upright.actors.collector import KeepState, LeftState, Paused, Reading, WantKept, WantState
 from upright.actors.events import AlertJudged, AlertRaised, PredictionMade
 from upright.actors.log import get_logger
-from upright.actors.messages import SystemMessage
-from upright.strategies.prediction.accuracy import Accuracy
-from upright.strategies.prediction.engine import PredictionEngine
-from upright.strategies.prediction.metrics import FACTORS, SystemMetrics
+from upright.strategies.prediction.metrics import FACTORS
+from upright.strategies.prediction.watch import Watch
 from upright.strategies.report import ErrorReport
 
 if TYPE_CHECKING:
@@ -32,169 +26,94 @@ if TYPE_CHECKING:
     from upright.actors.board import Board
     from upright.actors.directory import Directory
     from upright.strategies.prediction.alert import Alert, Prediction
+    from upright.strategies.prediction.metrics import SystemMetrics
     from upright.strategies.predictor_options import PredictorOptions
 
-__all__ = ["CollectorActor", "PredictedPressure", "PredictorActor", "Reading"]
+__all__ = ["PredictedPressure", "PredictorActor"]
 
-_SHOWN: Final = 120  # readings kept for the status: an hour at the standard interval
-_WAITING: Final = 16  # readings kept while the snapshot is on its way
+_WAITING: Final = 16  # readings kept while the snapshot is on its way; the oldest goes first
 
 
 class PredictedPressure(MemoryError):  # noqa: N818 - it has not failed yet
     """Memory is about to run out; reported by the predictor so that it is cleaned up before it does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """The host's metrics. From: the collector, every interval. To: the predictor. Reply: none."""
-
-    metrics: SystemMetrics
-
-
-@dataclass(frozen=True, slots=True)
-class KeepState(SystemMessage):
-    """The predictor's state after a reading. From: the predictor. To: the collector. Reply: none."""
-
-    state: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class WantState:
-    """A new predictor asks for what its predecessor left. To: the collector. Reply: a `LeftState`, told."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeftState(SystemMessage):
-    """What the predecessor left; None if nothing. From: the collector. To: the predictor. Reply: none."""
-
-    state: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Tick:
-    """It is time for a reading."""
-
-
-class CollectorActor(SupervisedActor):
-    """Receives: `KeepState`, `WantState`. Replies: none.
-
-    Owns: the newest state that the predictor left. Blocks on: reading the host's metrics.
-
-    Args:
-        directory: Where the predictor is found.
-        collect: Reads the metrics: `collect(now) -> SystemMetrics`.
-        interval: Seconds between readings.
-        is_on: Tells whether the flag error_predictor is on.
-    """
-
-    def __init__(
-        self,
-        directory: Directory,
-        collect: Callable[[float], SystemMetrics],
-        interval: float,
-        is_on: Callable[[], bool],
-    ) -> None:
-        super().__init__()
-        self._directory = directory
-        self._collect = collect
-        self._interval = interval
-        self._is_on = is_on
-        self._state: bytes | None = None
-        self._took = 0.0
-
-    def on_start(self) -> None:
-        self.send_after(min(1.0, self._interval), _Tick())
-
-    def on_receive(self, message: Any) -> Any:
-        if isinstance(message, _Tick):
-            self.send_after(self._interval, _Tick())
-            if self._is_on():
-                began = monotonic()
-                metrics = self._collect(began)
-                self._took = monotonic() - began
-                self._directory["predictor"].send_unbounded(Reading(metrics))
-        elif isinstance(message, WantState):
-            self._directory["predictor"].post(LeftState(self._state))
-        else:
-            return super().on_receive(message)
-        return None
-
-    def on_system_message(self, message: Any) -> None:
-        if isinstance(message, KeepState):
-            self._state = message.state
-        else:
-            super().on_system_message(message)
-
-    @property
-    def status_details(self) -> dict[str, Any]:  # type: ignore[override]
-        """How often the host is read, and how long that took last."""
-        return {"interval": self._interval, "reading_took": round(self._took, 4)}
-
-
 class PredictorActor(SupervisedActor):
-    """Receives: `Reading`. Replies: none.
+    """Receives: `Reading`, `Paused`. Replies: none.
 
-    Owns: the engine of this host, and the record of how good its alerts were. Blocks on: nothing.
+    Owns: the watch over this host, with the record of how good its alerts were. Blocks on: nothing.
 
     Args:
         board: Where the risk is published and events are told.
         directory: Where the collector, the breaker and the orchestrator are found.
         options: Interval, limits, and whether to act on alerts.
+        may_act: Tells whether acting is allowed at the moment, where the options ask for it.
     """
 
-    def __init__(self, board: Board, directory: Directory, options: PredictorOptions) -> None:
+    def __init__(
+        self,
+        board: Board,
+        directory: Directory,
+        options: PredictorOptions,
+        may_act: Callable[[], bool] = lambda: True,
+    ) -> None:
         super().__init__()
         self._board = board
         self._directory = directory
         self._options = options
+        self._may_act = may_act
         self._host = platform.node() or "localhost"
-        self._engine: PredictionEngine | None = None
-        self._accuracy = Accuracy(options.limits)
+        self._watch: Watch | None = None
         self._waiting: deque[Reading] = deque(maxlen=_WAITING)
-        self._recent: deque[tuple[float, int]] = deque(maxlen=_SHOWN)
         self._last: tuple[SystemMetrics, Prediction] | None = None
-        self._tightened = False
+        # Whether the breaker was told to tighten. A successor does not know, and says it again.
+        self._tightened: bool | None = False
 
     def on_start(self) -> None:
         if self._address.starts > 1:
+            self._tightened = None
             self._directory["collector"].send_unbounded(WantState())
         else:
-            self._engine = PredictionEngine(self._options.limits, interval=self._options.interval)
+            self._watch = self._new_watch()
 
     def on_receive(self, message: Any) -> Any:
-        if not isinstance(message, Reading):
-            return super().on_receive(message)
-        if self._engine is None:
-            self._waiting.append(message)
+        if isinstance(message, Reading):
+            if self._watch is None:
+                self._waiting.append(message)
+            else:
+                self._observe(self._watch, message.metrics)
+        elif isinstance(message, Paused):
+            self._board.risk = None
+            self._tighten(wanted=False)
         else:
-            self._observe(self._engine, message.metrics)
+            return super().on_receive(message)
         return None
 
     def on_system_message(self, message: Any) -> None:
-        if not isinstance(message, LeftState):
+        if isinstance(message, WantKept):
+            if self._watch is not None:
+                self._directory["collector"].post(KeepState(self._watch.snapshot()))
+        elif not isinstance(message, LeftState):
             super().on_system_message(message)
-            return
-        if self._engine is not None:
-            return
-        if message.state is None:
-            self._engine = PredictionEngine(self._options.limits, interval=self._options.interval)
-        else:
-            self._engine = PredictionEngine.restore(message.state)
-        while self._waiting:
-            self._observe(self._engine, self._waiting.popleft().metrics)
+        elif self._watch is None:
+            self._watch = self._new_watch() if message.state is None else Watch.restore(message.state)
+            while self._waiting:
+                self._observe(self._watch, self._waiting.popleft().metrics)
 
-    def _observe(self, engine: PredictionEngine, metrics: SystemMetrics) -> None:
-        prediction = engine.observe(metrics)
-        self._directory["collector"].post(KeepState(engine.snapshot()))
+    def _new_watch(self) -> Watch:
+        return Watch(self._options.limits, interval=self._options.interval)
+
+    def _observe(self, watch: Watch, metrics: SystemMetrics) -> None:
+        prediction, verdicts = watch.observe(metrics)
+        self._directory["collector"].post(KeepState(watch.snapshot()))
         self._board.risk = prediction.risk.score
         self._last = (metrics, prediction)
-        self._recent.append((metrics.at, prediction.risk.points))
         self._board.publish(PredictionMade(self._host, metrics, prediction))
         if prediction.alert is not None:
             self._raise_alert(prediction.alert)
-        for verdict in self._accuracy.observe(metrics, prediction.alert, FACTORS):
+        for verdict in verdicts:
             self._board.publish(AlertJudged(self._host, verdict.factor, verdict.came_true, verdict.missed))
-        self._tighten(prediction)
+        self._tighten(wanted="error_rate" in prediction.active)
 
     def _raise_alert(self, alert: Alert) -> None:
         get_logger("predictor").log(
@@ -205,15 +124,16 @@ class PredictorActor(SupervisedActor):
             factor=alert.factor,
             eta_seconds=None if alert.eta_seconds is None else round(alert.eta_seconds),
             reason=alert.reason,
+            actions=list(alert.actions),
         )
         self._board.publish(AlertRaised(self._host, alert))
-        if self._options.act and alert.factor == "memory":
+        if alert.factor == "memory" and self._options.act and self._may_act():
             error = PredictedPressure(alert.reason)
             self._directory["orchestrator"].tell(ErrorReport(error, "predictor", "memory"))
 
-    def _tighten(self, prediction: Prediction) -> None:
+    def _tighten(self, *, wanted: bool) -> None:
         """Make the circuits stricter while errors are foretold, if the predictor is to act."""
-        wanted = self._options.act and "error_rate" in prediction.active
+        wanted = wanted and self._options.act and self._may_act()
         if wanted != self._tightened:
             self._tightened = wanted
             self._directory["breaker"].send_unbounded(TightenCircuits(wanted))
@@ -221,30 +141,42 @@ class PredictorActor(SupervisedActor):
     @property
     def status_details(self) -> dict[str, Any]:  # type: ignore[override]
         """The newest risk with its factors, what is forecast, and how good the alerts were so far."""
-        last, accuracy = self._last, self._accuracy
-        details: dict[str, Any] = {
-            "host": self._host,
-            "alerts_judged": accuracy.alerts,
-            "precision": accuracy.precision,
-            "recall": accuracy.recall,
-            "recent_points": [points for _, points in list(self._recent)],
-        }
-        if last is not None:
-            metrics, prediction = last
+        last, watch = self._last, self._watch
+        details: dict[str, Any] = {"host": self._host, "acting": self._options.act}
+        if watch is not None:
+            accuracy = watch.accuracy
             details.update(
-                risk=prediction.risk.score,
-                level=prediction.risk.level.name,
-                factors=list(prediction.risk.factors),
-                alerting=list(prediction.active),
-                forecasts=[
-                    {
-                        "factor": forecast.factor,
-                        "eta_seconds": round(forecast.eta_seconds),
-                        "confidence": round(forecast.confidence, 2),
-                        "reason": forecast.reason,
-                    }
-                    for forecast in prediction.forecasts
-                ],
-                metrics={factor: metrics.value(factor) for factor in FACTORS},
+                alerts_judged=accuracy.alerts,
+                alerts_true=accuracy.true,
+                breaches=accuracy.breaches,
+                breaches_foretold=accuracy.foretold,
+                precision=accuracy.precision,
+                recall=accuracy.recall,
+                recent_points=list(watch.points),
             )
+        if last is not None:
+            details.update(_details_of(*last))
         return details
+
+
+def _details_of(metrics: SystemMetrics, prediction: Prediction) -> dict[str, Any]:
+    return {
+        "risk": prediction.risk.score,
+        "level": prediction.risk.level.name,
+        "factors": list(prediction.risk.factors),
+        "alerting": list(prediction.active),
+        "actions": list(prediction.risk.actions),
+        "forecasts": [
+            {
+                "factor": forecast.factor,
+                "eta_seconds": round(forecast.eta_seconds),
+                "eta_range": [round(end) for end in forecast.eta_range],
+                "confidence": round(forecast.confidence, 2),
+                "reason": forecast.reason,
+            }
+            for forecast in prediction.forecasts
+        ],
+        "metrics": {factor: metrics.value(factor) for factor in FACTORS},
+        "requests": metrics.requests,
+        "pressure": metrics.pressure,
+    }

@@ -102,7 +102,7 @@ def draft_of_incident(
 
 
 def draft_of_alert(alert: Alert, host: str, source: Source, predictions: Iterable[tuple[float, str, bool]]) -> Draft:
-    """The event of the predictor's alert; its fingerprint is stable, so that one factor is one issue.
+    """The event of the predictor's alert; its fingerprint is stable, so that one factor of one host is one issue.
 
     Args:
         alert: What is foretold.
@@ -129,7 +129,7 @@ def draft_of_alert(alert: Alert, host: str, source: Source, predictions: Iterabl
         kind="alert",
         level="warning",
         message=f"alert: {alert.reason}",
-        fingerprint=("upright", "alert", kind, alert.factor),
+        fingerprint=("upright", "predictor", host, alert.factor),
         tags={
             "upright.service": source.service[:_TAG],
             "upright.outcome": "alert",

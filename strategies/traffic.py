@@ -22,7 +22,7 @@ class Traffic:
     Attributes:
         requests: How many ended in it; estimated for operations so busy that their log holds less.
         error_rate: Share that failed, 0 to 1; None without calls, for 0 would be a measurement.
-        response_ms: Mean duration in milliseconds; None without calls.
+        response_ms: Mean duration in milliseconds of the calls that were made; None without any.
     """
 
     requests: int
@@ -30,8 +30,10 @@ class Traffic:
     response_ms: float | None
 
 
-def traffic_of(logs: Iterable[Log], *, since: float, now: float) -> Traffic:
+def traffic_of(logs: Iterable[Log], *, since: float, now: float, rejected: int = 0) -> Traffic:
     """Sum up what ended after `since`, up to `now` (monotonic seconds).
+
+    Calls that a circuit kept away are failed requests that took no time: an outage must not look like no traffic.
 
     A log is bounded. One that was filled anew within the interval covers only its end, and stands for the whole of
     it: the calls it holds are weighted with the time that they do not cover.
@@ -55,6 +57,7 @@ def traffic_of(logs: Iterable[Log], *, since: float, now: float) -> Traffic:
         calls += weight * len(recent)
         failures += weight * sum(failed for _, _, failed in recent)
         seconds += weight * sum(took for _, took, _ in recent)
-    if not calls:
+    asked = calls + rejected
+    if not asked:
         return Traffic(0, None, None)
-    return Traffic(round(calls), failures / calls, 1000 * seconds / calls)
+    return Traffic(round(asked), (failures + rejected) / asked, 1000 * seconds / calls if calls else None)

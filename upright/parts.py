@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from upright.actors.board import Board
 from upright.actors.breaker import BreakerActor
+from upright.actors.collector import CollectorActor
 from upright.actors.control import ControlServer
 from upright.actors.directory import Directory
 from upright.actors.drivers import drive
@@ -17,11 +18,14 @@ from upright.actors.letters import dead_letters
 from upright.actors.monitor import MonitorActor, MonitorState
 from upright.actors.operation import OperationOptions, Operations
 from upright.actors.orchestrator import OrchestratorActor
+from upright.actors.predictor import PredictorActor
 from upright.actors.worker import WorkerPool
 from upright.commands import commands_for
+from upright.host import HostReader
 from upright.strategies.errors import ConfigError
 from upright.strategies.fallback.chain import FallbackChain
 from upright.strategies.healing.base import HealingStrategy
+from upright.strategies.prediction.collector import Collector
 from upright.strategies.tally import Tally
 from upright.supervisors.tree import HEALERS, STEPS, Root, leaf, tree_specs, worker_spec
 
@@ -61,6 +65,7 @@ class Parts:
         )
         self.healers = WorkerPool(self.directory, HEALERS, worker_spec)
         self.steps = WorkerPool(self.directory, STEPS, worker_spec)
+        self.host = HostReader(self.operations)
         self.monitor = MonitorState(self.board, config.limits.history, self.counts)
         self.edge = Edge(
             directory=self.directory,
@@ -103,7 +108,30 @@ class Parts:
             telemetry.append(
                 leaf("control", ControlServer, commands_for(self), name=self.name, path=path, hang_timeout=hang)
             )
-        return tree_specs(telemetry=telemetry, recovery=recovery, prediction=[])
+        return tree_specs(telemetry=telemetry, recovery=recovery, prediction=self._prediction(hang))
+
+    def _prediction(self, hang: float | None) -> list[ChildSpec]:
+        options, flags = self.config.predictor, self.flags
+        return [
+            leaf(
+                "collector",
+                CollectorActor,
+                self.directory,
+                self.host.read,
+                options.interval,
+                lambda: flags.now.error_predictor,
+                hang_timeout=hang,
+            ),
+            leaf(
+                "predictor",
+                PredictorActor,
+                self.board,
+                self.directory,
+                options,
+                lambda: not flags.now.observe_only,
+                hang_timeout=hang,
+            ),
+        ]
 
     # Options.
 
@@ -149,14 +177,16 @@ class Parts:
         return drive(self.edge, self.edge.finish(call, counsel)).result
 
     def register(self, strategies: Iterable[Any]) -> None:
-        """Add healing strategies and fallback chains."""
+        """Add healing strategies and fallback chains, or replace the collector."""
         strategies = list(strategies)
         for strategy in strategies:
-            if not isinstance(strategy, HealingStrategy | FallbackChain):
-                raise ConfigError("register.strategies", strategy, "a HealingStrategy or a FallbackChain")
+            if not isinstance(strategy, HealingStrategy | FallbackChain | Collector):
+                raise ConfigError("register.strategies", strategy, "a HealingStrategy, a FallbackChain or a Collector")
         for strategy in strategies:
             if isinstance(strategy, FallbackChain):
                 self.chains[strategy.operation] = ChainView(strategy)
+            elif isinstance(strategy, Collector):
+                self.host.collector = strategy
         healing = tuple(s for s in strategies if isinstance(s, HealingStrategy))
         if healing:
             self.board.strategies = (*self.board.strategies, *healing)

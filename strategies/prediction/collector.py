@@ -35,6 +35,9 @@ class Collector:
         response_ms: The application's mean response time since the last reading; None without traffic.
         error_rate: The application's fraction of failed requests since the last reading; None without traffic.
         requests: The application's number of requests since the last reading.
+
+    Attributes:
+        hooks: The names of the hooks that were given.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Collector:
             "error_rate": error_rate,
             "requests": requests,
         }
+        self.hooks = frozenset(name for name, hook in self._hooks.items() if hook is not None)
         self._host_cpu: tuple[float, float] | None = None
         self._group_cpu: tuple[float, list[tuple[float, float]]] | None = None
 

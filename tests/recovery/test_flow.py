@@ -96,7 +96,7 @@ def test_strategies_are_tried_in_order_until_one_is_proven(boot: Boot) -> None:
 def test_a_strategy_knows_the_report_with_context_call_and_predicted_risk(boot: Boot) -> None:
     resource = Resource()
     healer = resource.healer()
-    tree = boot(healer)
+    tree = boot(healer, flags={"error_predictor": False})
     tree._board.risk = 0.55
     result = tree.recover(
         error := ConnectionResetError(104, "reset"),
@@ -115,7 +115,7 @@ def test_a_strategy_knows_the_report_with_context_call_and_predicted_risk(boot: 
 
 def test_the_predicted_risk_reaches_the_fallback_steps_too(boot: Boot) -> None:
     seen: list[Any] = []
-    tree = boot(chain("op", ("look", lambda context: seen.append(dict(context)))))
+    tree = boot(chain("op", ("look", lambda context: seen.append(dict(context)))), flags={"error_predictor": False})
     tree._board.risk = 0.7
     tree.protect("op")(failing(ConnectionError("down")))(1, two=2)
     (context,) = seen
