@@ -77,7 +77,7 @@ def holt(readings: list[SystemMetrics]) -> Iterator[str | None]:
 
 
 def predict_linear(readings: list[SystemMetrics]) -> Iterator[str | None]:
-    """Prometheus' rule as it is used in practice: a 30-minute line reaches the limit in 30 minutes, above half of it, for 5 minutes."""
+    """Prometheus' rule as it is used: a 30-minute line reaches the limit in 30 minutes, above half of it, for 5."""
     window: dict[str, list[tuple[float, float]]] = {factor: [] for factor in LIMIT}
     counts = dict.fromkeys(LIMIT, 0)
     for reading in readings:

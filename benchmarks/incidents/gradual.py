@@ -1,4 +1,4 @@
-"""Gradual incidents: each writes into a script how a resource runs out, from the onset to the limit in `length` ticks."""
+"""Gradual incidents: each writes into a script how a resource runs out, from onset to limit in `length` ticks."""
 
 from __future__ import annotations
 

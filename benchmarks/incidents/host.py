@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from random import Random
+from typing import TYPE_CHECKING
 
 from upright.strategies.prediction.metrics import SystemMetrics
+
+if TYPE_CHECKING:
+    from random import Random
 
 __all__ = ["CLEAN", "FAILURE", "LIMIT", "TICK", "TICKS", "Episode", "Host", "Script", "play"]
 
@@ -160,7 +163,7 @@ def play(
                 t,
                 load,
                 (memory + memory_noise, response, errors, connections, cpu),
-                requests,
+                requests=requests,
             )
         )
         numbers.append(t)
@@ -175,14 +178,14 @@ def _observe(
     t: int,
     load: float,
     values: tuple[float, float, float, float, float],
+    *,
     requests: bool,
 ) -> SystemMetrics:
     memory, response, errors, connections, cpu = values
-    nu, gauss = host.noise, rng.gauss
-    if script.heavy_tails:
+    nu = host.noise
 
-        def gauss(mu: float, sigma: float) -> float:
-            return mu + sigma * student(rng)
+    def gauss(mu: float, sigma: float) -> float:
+        return mu + sigma * student(rng) if script.heavy_tails else rng.gauss(mu, sigma)
 
     memory += gauss(0, 0.002 * nu)
     response *= math.exp(max(-3.0, min(3.0, gauss(0, 0.12 * nu))))

@@ -15,28 +15,80 @@ if TYPE_CHECKING:
 __all__ = ["report"]
 
 
+_COLUMNS = (
+    ("detector", 30),
+    ("rec5", 18),
+    ("rec10", 18),
+    ("before failure", 18),
+    ("lead med/p10", 14),
+    ("precision", 18),
+    ("FA/day", 8),
+    ("plain", 7),
+    ("near", 7),
+    ("abrupt<2", 18),
+)
+
+
 def report(name: str, outcomes: Sequence[Outcome]) -> str:
-    """Return the whole report of one run as text."""
+    """Return the whole report of one run as text. Rates come with Wilson's 95 % interval."""
     detectors = list(dict.fromkeys(o.detector for o in outcomes))
     scores = {d: Score(o for o in outcomes if o.detector == d) for d in detectors}
     mine = scores[UPRIGHT]
-    lines = [
-        f"variant {name}: {len(mine.gradual)} gradual, {len(mine.abrupt)} abrupt, {len(mine.benign)} look-alike episodes of 8 h, "
-        f"{len(mine.plain)} plain days, {len(mine.resident)} episodes of hosts near their limit",
-        "",
-        f"{'detector':30}{'rec5':>18}{'rec10':>18}{'before failure':>18}{'lead med/p10':>14}{'precision':>18}"
-        f"{'FA/day':>8}{'plain':>7}{'near':>7}{'abrupt<2':>18}",
-    ]
-    for detector, score in scores.items():
-        leads = score.leads()
-        lead = f"{median(leads):.1f}/{leads[len(leads) // 10]:.1f}" if leads else "-"
-        lines.append(
-            f"{detector:30}{_rate(score.ahead(5)):>18}{_rate(score.ahead(10)):>18}{_rate(score.before_failure()):>18}{lead:>14}"
-            f"{_rate(score.precision()):>18}{score.false_a_day('lookalike'):8.2f}{score.false_a_day('plain'):7.3f}"
-            f"{score.false_a_day('resident'):7.2f}{_rate(score.abrupt_within(2, cpu=False)):>18}"
-        )
-    lines += ["", *_details(mine)]
-    return "\n".join(lines)
+    counts = (
+        f"{len(mine.gradual)} gradual, {len(mine.abrupt)} abrupt, {len(mine.benign)} look-alike episodes of 8 h",
+        f"{len(mine.plain)} plain days",
+        f"{len(mine.resident)} episodes of hosts near their limit",
+    )
+    header = "".join(f"{title:<{width}}" if title == "detector" else f"{title:>{width}}" for title, width in _COLUMNS)
+    rows = [_row(detector, score) for detector, score in scores.items()]
+    return "\n".join([f"variant {name}: {', '.join(counts)}", "", header, *rows, "", *_goals(mine), *_details(mine)])
+
+
+def _row(detector: str, score: Score) -> str:
+    leads = score.leads()
+    cells = (
+        _rate(score.ahead(5)),
+        _rate(score.ahead(10)),
+        _rate(score.before_failure()),
+        f"{median(leads):.1f}/{leads[len(leads) // 10]:.1f}" if leads else "-",
+        _rate(score.precision()),
+        f"{score.false_a_day('lookalike'):.2f}",
+        f"{score.false_a_day('plain'):.3f}",
+        f"{score.false_a_day('resident'):.2f}",
+        _rate(score.abrupt_within(2, cpu=False)),
+    )
+    return f"{detector:30}" + "".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, _COLUMNS[1:], strict=True))
+
+
+def _goals(score: Score) -> list[str]:
+    leads = score.leads() or [0.0]
+    errors = [o.eta_error for o in score.gradual if o.eta_error is not None]
+    covered = [o.covered for o in score.gradual if o.covered is not None]
+    seen = [o for o in score.gradual if o.seen]
+    worst = min((score.ahead(5, kind)[0] for kind in {o.kind for o in score.gradual}), default=0.0)
+    table = (
+        ("alerted before hard failure", score.before_failure()[0], ">=", 0.95),
+        ("5 min before the limit", score.ahead(5)[0], ">=", 0.85),
+        ("precision", score.precision()[0], ">=", 0.88),
+        ("false alerts a look-alike day", score.false_a_day("lookalike"), "<=", 0.35),
+        ("false alerts a plain day", score.false_a_day("plain"), "<=", 0.03),
+        ("false alerts a day near the limit", score.false_a_day("resident"), "<=", 0.1),
+        ("median lead, minutes", median(leads), ">=", 18),
+        ("10th percentile of leads, minutes", leads[len(leads) // 10], ">=", 2),
+        ("worst gradual kind, 5 min before", worst, ">=", 0.65),
+        ("abrupt faults within 2 min", score.abrupt_within(2, cpu=False)[0], ">=", 0.98),
+        ("CPU saturation within 10.5 min", score.abrupt_within(10.5, cpu=True)[0], ">=", 0.98),
+        ("right factor", sum(o.right_factor for o in seen) / max(1, len(seen)), ">=", 0.98),
+        ("alerts per incident", mean(o.episodes for o in seen) if seen else 0.0, "<=", 1.1),
+        ("ETA median relative error", median(errors) if errors else math.inf, "<=", 0.30),
+        ("80 % interval coverage, at least", sum(covered) / max(1, len(covered)), ">=", 0.70),
+        ("80 % interval coverage, at most", sum(covered) / max(1, len(covered)), "<=", 0.90),
+    )
+    lines = ["goals"]
+    for name, value, sign, goal in table:
+        met = value >= goal if sign == ">=" else value <= goal
+        lines.append(f"  {name:36}{value:8.3f}  {sign} {goal:<6}{'' if met else 'MISSED'}".rstrip())
+    return lines
 
 
 def _details(score: Score) -> list[str]:
@@ -46,7 +98,7 @@ def _details(score: Score) -> list[str]:
     ratios = sorted(o.eta_ratio for o in score.gradual if o.eta_ratio is not None)
     timings = sorted((t for o in (*score.gradual, *score.benign, *score.plain) for t in o.timings), reverse=True)
     lines = [
-        "upright alone",
+        "details",
         f"  CPU saturation within 10.5 min      {_rate(score.abrupt_within(10.5, cpu=True))}",
         f"  right factor at the first alert     {_rate(wilson(sum(o.right_factor for o in seen), len(seen)))}",
         f"  stretches of alerting per incident  {mean(o.episodes for o in seen):.2f}" if seen else "",
