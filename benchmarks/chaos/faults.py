@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
+from upright.actors.counsel import Consult
 from upright.actors.exits import Shutdown
 from upright.actors.healing import Heal
 from upright.actors.messages import SystemMessage
-from upright.actors.orchestrator import Consult
 from upright.strategies.report import ErrorReport
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from upright.strategies.healing.base import HealingStrategy
 if TYPE_CHECKING:
     from upright.strategies.report import ErrorReport
 
-__all__ = ["AsyncRepair", "Repair", "Resource", "Resources"]
+__all__ = ["AsyncRepair", "OutageError", "Repair", "Resource", "Resources"]
 
 
 _NEAR = 1.0  # seconds; a worker that was hit so shortly before may take its proof with it
 
 
-class Outage(ConnectionError):
+class OutageError(ConnectionError):
     """What a broken resource raises: transient, healable."""
 
 
@@ -46,23 +46,26 @@ class Resource:
 
     @property
     def down(self) -> bool:
+        """Whether a use of it fails now."""
         since = self.down_since
         if since is not None and self.heals_itself is not None and monotonic() - since > self.heals_itself:
             self.down_since = None
         return self.down_since is not None
 
     def break_down(self) -> None:
+        """Begin a failure, unless one lasts already."""
         with self.guard:
             if self.down_since is None:
                 self.failure += 1
                 self.down_since = monotonic()
 
     def use(self) -> str:
+        """Return the name; raise `OutageError` while it is down."""
         if self.down:
             try:
                 raise OSError(5, f"{self.name} gone")
             except OSError as cause:
-                raise Outage(f"{self.name} is down ({self.failure})") from cause
+                raise OutageError(f"{self.name} is down ({self.failure})") from cause
         return self.name
 
 
@@ -85,6 +88,7 @@ class Resources:
         self.worker_hit_at = 0.0
 
     def add(self, name: str, **options: Any) -> Resource:
+        """Add a resource that is up."""
         resource = self.by_name[name] = Resource(name, **options)
         return resource
 
@@ -104,10 +108,12 @@ class Repair(HealingStrategy):
         self.vain = vain
 
     def can_handle(self, report: ErrorReport) -> bool:
+        """Whether the resource is one of its kind."""
         resource = self.resources.by_name.get(report.resource or "")
         return resource is not None and resource.heals_itself is None and not resource.name.startswith("async")
 
     def heal(self, report: ErrorReport) -> None:
+        """End the failure, or raise in vain."""
         resource = self.resources.by_name[report.resource or ""]
         self._begin(resource)
         try:
@@ -133,6 +139,7 @@ class Repair(HealingStrategy):
         resource.down_since = None
 
     def verify(self, report: ErrorReport) -> None:
+        """Use it; the failure counts as proven from here on."""
         resource = self.resources.by_name[report.resource or ""]
         failure = resource.failure
         resource.use()
@@ -147,9 +154,11 @@ class AsyncRepair(Repair):
     name = "async repair"
 
     def can_handle(self, report: ErrorReport) -> bool:
+        """Whether the resource is one of its kind."""
         return (report.resource or "").startswith("async")
 
     async def heal(self, report: ErrorReport) -> None:  # type: ignore[override]
+        """Likewise, on a loop."""
         resource = self.resources.by_name[report.resource or ""]
         self._begin(resource)
         try:
@@ -159,5 +168,6 @@ class AsyncRepair(Repair):
             resource.healing_now -= 1
 
     async def verify(self, report: ErrorReport) -> Any:  # type: ignore[override]
+        """Likewise, on a loop."""
         await asyncio.sleep(0)
         super().verify(report)

@@ -10,15 +10,17 @@ import threading
 import time
 from dataclasses import dataclass, field
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import psutil
+from pykka.messages import ProxyCall
 
 import upright
 import upright.supervisors.tree as standard_tree
 from benchmarks.chaos.faults import Echo, Fault, Injector, Nudge, any_raise, block, spin
 from benchmarks.chaos.resources import AsyncRepair, Repair, Resources
 from benchmarks.chaos.workload import Workload, chains
+from upright.actors.errors import ActorStopped
 from upright.actors.events import HealingEnded, RecoveryFinished
 from upright.actors.letters import dead_letters
 from upright.actors.worker import Worker
@@ -30,7 +32,9 @@ from upright.supervisors.status import NodeState
 from upright.supervisors.supervisor import Supervisor
 
 if TYPE_CHECKING:
+    from upright.actors.actor import SupervisedActor
     from upright.actors.address import Address
+    from upright.actors.reply import ReplyFuture
     from upright.supervisors.status import NodeStatus
     from upright.tree import Tree
 
@@ -86,7 +90,10 @@ class Storm:
         self._intensity = 1_000_000
         self._tokens = iter(range(10**12))
         self.forks = 0
-        self.extra: dict[str, Any] = {}
+        self.on_record: dict[
+            str, str
+        ] = {}  # reports known to have failed, by resource: told as an event, or dead letters
+        self._administration: list[tuple[Address[Any], str, ReplyFuture[Any]]] = []
 
     # Setting up.
 
@@ -103,12 +110,12 @@ class Storm:
         def patient(supervisor: Any, *, intensity: int, period: float, name: str | None) -> None:
             original(supervisor, intensity=max(intensity, storm._intensity), period=min(period, 1.0), name=name)
 
-        BaseSupervisor.__init__ = patient  # type: ignore[method-assign]
+        BaseSupervisor.__init__ = patient  # type: ignore[assignment,method-assign]
         real = time.time
         time.time = lambda: real() + storm.clock_offset  # clock steps: no window may care
         with upright.boot(CONFIG) as tree:
-            classes = {a.actor_class for a in tree._parts.directory.walk()}  # noqa: SLF001
-        self.injector.install([*sorted(classes | {Worker, Supervisor, DynamicSupervisor}, key=lambda c: c.__name__)])
+            classes: set[type[SupervisedActor]] = {a.actor_class for a in tree._parts.directory.walk()}  # noqa: SLF001
+        self.injector.install(sorted(classes | {Worker, Supervisor, DynamicSupervisor}, key=lambda c: c.__name__))
 
         letters = dead_letters.add
 
@@ -121,9 +128,10 @@ class Storm:
         dead_letters.add = add  # type: ignore[method-assign]
 
     def boot(self) -> Tree:
+        """Boot a tree that works on the resources."""
         tree = upright.boot(CONFIG, strategies=self.strategies)
         board = tree._parts.board  # noqa: SLF001
-        board.subscribers = (*board.subscribers, _Chronicle(self.on_record))
+        board.subscribers = (*board.subscribers, cast("Address[Any]", _Chronicle(self.on_record)))
         return tree
 
     # Faults.
@@ -153,9 +161,10 @@ class Storm:
             self.clock_offset += rng.uniform(-1e7, 1e7)
             injector.happened("clock step", "process", "process")
         else:
-            self._replace(tree, rng.choice(addresses))
+            self._replace(rng.choice(addresses))
 
     def addresses(self, tree: Tree) -> list[Address[Any]]:
+        """Every actor of the tree by its address."""
         return list(tree._parts.directory.walk())  # noqa: SLF001 - all but the root
 
     def _effect(self) -> tuple[str, Any]:
@@ -226,14 +235,14 @@ class Storm:
                 break
         self.injector.happened("flood" if not refused else "full mailbox", "mailbox", address.name)
 
-    def _replace(self, tree: Tree, address: Address[Any]) -> None:
+    def _replace(self, address: Address[Any]) -> None:
         """Have an operator stop and start a child through its supervisor, while all else goes on."""
         owner = address.owner
         assert owner is not None
-        stop = owner.ask(_call("terminate_child", address.name), block=False)
+        owner.ask(_call("terminate_child", address.name), block=False)
         start = owner.ask(_call("restart_child", address.name), block=False)
         self.injector.happened("terminate and restart", "administration", address.name)
-        self.extra.setdefault("administration", []).append((owner, address.name, stop, start))
+        self._administration.append((owner, address.name, start))
 
     # A round.
 
@@ -271,17 +280,20 @@ class Storm:
 
     def _finish_administration(self) -> None:
         """An operator whose second request was lost with a crash makes it again."""
-        for owner, name, _, start in self.extra.pop("administration", []):
-            if start.done and start._outcome[1] is not None:  # noqa: SLF001
+        waiting, self._administration = self._administration, []
+        for owner, name, start in waiting:
+            if not start.done:
+                self._administration.append((owner, name, start))
+            elif start._outcome is not None and start._outcome[1] is not None:  # noqa: SLF001
                 owner.ask(_call("restart_child", name), block=False)
-            elif not start.done:
-                self.extra.setdefault("administration", []).append((owner, name, None, start))
 
     def is_whole(self, tree: Tree) -> bool:
+        """Whether every actor runs and is idle."""
+
         def whole(node: NodeStatus) -> bool:
             return node.state is NodeState.RUNNING and node.busy_for is None and all(map(whole, node.children))
 
-        return not self.extra.get("administration") and all(
+        return not self._administration and all(
             node.state is NodeState.RUNNING and (node.name in _WORKERS or all(map(whole, node.children)))
             for node in [tree.status()]
         )
@@ -355,11 +367,6 @@ class Storm:
         resource = resource or self.resources.by_name[name]
         return resource.down and name not in self.injector.poisoned and name not in self.on_record
 
-    @property
-    def on_record(self) -> dict[str, str]:
-        """Reports that are known to have failed, by resource: told as an event, or dead letters."""
-        return self.extra.setdefault("on record", {})
-
     def _measure(self, tree: Tree) -> None:
         process = psutil.Process()
         deadline = monotonic() + 5.0
@@ -432,6 +439,7 @@ class Storm:
             self.load.fault("a stopped tree recovers", repr(result))
 
     def dead_letters(self) -> int:
+        """How many letters nobody took, all trees together."""
         return dead_letters.count
 
 
@@ -454,8 +462,6 @@ _WORKERS = ("healers", "steps")
 
 
 def _call(method: str, *args: Any) -> Any:
-    from pykka.messages import ProxyCall
-
     return ProxyCall(attr_path=(method,), args=args, kwargs={})
 
 
@@ -467,8 +473,6 @@ def _brief(node: NodeStatus) -> str:
 
 def _look_around(tree: Tree) -> int:
     """What a forked child checks; 0 if all is well."""
-    from upright.actors.errors import ActorStopped
-
     if tree.is_running:
         return 2
     tree.status()

@@ -13,8 +13,7 @@ from time import monotonic, sleep, thread_time
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.chaos.faults import Echo, is_ours
-from benchmarks.chaos.resources import Outage, Resources
-from upright.actors.reply import ReplyFuture
+from benchmarks.chaos.resources import OutageError, Resources
 from upright.strategies.errors import CircuitOpenError, UprightError
 from upright.strategies.fallback.chain import FallbackChain, FallbackStep
 from upright.strategies.report import ErrorReport, RecoveryResult
@@ -22,6 +21,7 @@ from upright.strategies.report import ErrorReport, RecoveryResult
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from upright.actors.reply import ReplyFuture
     from upright.tree import Tree
 
 __all__ = ["ANSWER_WITHIN", "Workload", "chains"]
@@ -29,7 +29,16 @@ __all__ = ["ANSWER_WITHIN", "Workload", "chains"]
 ANSWER_WITHIN = 30.0  # seconds after which an ask counts as lost
 
 
-class BadInput(ValueError):
+_OPERATIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("query", "db", {}),
+    ("search", "db", {}),
+    ("fetch", "api", {"heal_wait": 0.05}),
+    ("send", "socket", {"heal_wait": 0.0}),
+    ("hopeless", "outage", {"heal_wait": 0.05}),
+)
+
+
+class BadInputError(ValueError):
     """The application's own mistake: permanent, to come out untouched."""
 
 
@@ -85,7 +94,7 @@ class Workload:
         self.tree = tree
         self._stop.clear()
         jobs: list[Callable[[], None]] = [
-            *(lambda n=n: self._calls(n) for n in range(3)),  # type: ignore[misc]
+            *(lambda n=n: self._calls(n) for n in range(3)),
             self._loop,
             self._bare,
             self._echoes,
@@ -124,22 +133,15 @@ class Workload:
         def use(name: str) -> str:
             try:
                 return self.resources.by_name[name].use()
-            except Outage as error:
+            except OutageError as error:
                 if getattr(raised, "first", None) is None:
                     raised.first = (error, error.__cause__, error.__context__, error.args, error.__traceback__)
                 raise
 
         operations = {
-            name: tree.protect(name, resource=resource, **options)(use)
-            for name, resource, options in (
-                ("query", "db", {}),
-                ("search", "db", {}),
-                ("fetch", "api", {"heal_wait": 0.05}),
-                ("send", "socket", {"heal_wait": 0.0}),
-                ("hopeless", "outage", {"heal_wait": 0.05}),
-            )
+            name: tree.protect(name, resource=resource, **options)(use) for name, resource, options in _OPERATIONS
         }
-        targets = {"query": "db", "search": "db", "fetch": "api", "send": "socket", "hopeless": "outage"}
+        targets = {name: resource for name, resource, _ in _OPERATIONS}
         bad = tree.protect("bad input")(_bad_input)
         while not self._stop.is_set():
             name = rng.choice(list(targets))
@@ -151,16 +153,16 @@ class Workload:
                 self.done["circuit open"] += 1
                 if raised.first is not None and error.__cause__ is not raised.first[0]:
                     self.fault("a rejection without its cause", repr(error.__cause__))
-            except Outage as error:
+            except OutageError as error:
                 self.done["failed"] += 1
                 self._compare(error, raised.first)
             except BaseException as error:
                 self.fault("an exception changed", "".join(traceback.format_exception(error))[-2500:])
             if rng.random() < 0.05:
-                mine = BadInput("no")
+                mine = BadInputError("no")
                 try:
                     bad(mine)
-                except BadInput as error:
+                except BadInputError as error:
                     if error is not mine or error.__cause__ is not None or getattr(error, "__notes__", None):
                         self.fault("an exception changed", repr(error))
             sleep(rng.random() * 0.004)
@@ -202,7 +204,7 @@ class Workload:
                 try:
                     async with asyncio.timeout(ANSWER_WITHIN):
                         await stream()
-                except (Outage, CircuitOpenError):
+                except (OutageError, CircuitOpenError):
                     self.done["async failed"] += 1
                 except BaseException as error:
                     self.fault("an exception changed", f"async {error!r}")
@@ -219,7 +221,7 @@ class Workload:
     def _echoes(self) -> None:
         rng = random.Random(self.seed * 100 + 60)
         assert self.tree is not None
-        addresses = [a for a in self.tree._parts.directory.walk()]  # noqa: SLF001 - all of them
+        addresses = list(self.tree._parts.directory.walk())  # noqa: SLF001 - all of them
         while not self._stop.is_set():
             token = rng.randrange(10**9)
             address = rng.choice(addresses)
@@ -281,17 +283,17 @@ class Workload:
             if dice < 0.3:
                 self._shoot(tree, number)
             elif dice < 0.6:
-                error = Outage("asked")
+                error = OutageError("asked")
                 report = ErrorReport(error, "asked", "loose", call=rng.choice((None, lambda: "again")))
                 self._asks.append(
                     (monotonic(), "orchestrator", RecoveryResult, tree.orchestrator.ask(report, block=False))
                 )
                 self.done["asks"] += 1
             elif dice < 0.8:
-                result = tree.recover(Outage("recover"), operation="recovered", resource="loose", timeout=0.05)
+                result = tree.recover(OutageError("recover"), operation="recovered", resource="loose", timeout=0.05)
                 self._judge("recover", RecoveryResult, result)
             else:
-                result = tree.call("one-off-%d" % (number % 50), self.resources.by_name["db"].use)
+                result = tree.call(f"one-off-{number % 50}", self.resources.by_name["db"].use)
                 self._judge("call", RecoveryResult, result)
             sleep(rng.random() * 0.01)
 
@@ -302,7 +304,7 @@ class Workload:
         self.shots.append((resource.name, monotonic()))
         self.done["reports"] += 1
         try:
-            tree.report(Outage("only once"), operation="shots", resource=resource.name)
+            tree.report(OutageError("only once"), operation="shots", resource=resource.name)
         except BaseException as error:
             self.fault("report raised", repr(error))
 
