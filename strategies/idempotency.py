@@ -6,9 +6,9 @@ from typing import Final
 
 from upright.strategies.evidence import attribute
 
-__all__ = ["is_repeatable"]
+__all__ = ["IDEMPOTENT", "is_repeatable"]
 
-_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110, section 9.2.2
+IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110, section 9.2.2
 
 
 def is_repeatable(error: BaseException, allowed: bool | None) -> bool:  # noqa: FBT001 - three-valued, not a switch
@@ -24,5 +24,5 @@ def is_repeatable(error: BaseException, allowed: bool | None) -> bool:  # noqa: 
     for name in ("request", "request_info"):
         method = attribute(attribute(error, name), "method")
         if isinstance(method, str):
-            return method.upper() in _IDEMPOTENT
+            return method.upper() in IDEMPOTENT
     return True

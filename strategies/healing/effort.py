@@ -61,7 +61,7 @@ class Effort:
         """
         end = self.now() + self.seconds
         if wait >= self.seconds:
-            raise HealingFailed(f"asked to wait {wait:.3g} s, which is longer than {self.seconds:g} s")
+            raise HealingFailed(f"asked to wait {wait:g} s, which is longer than {self.seconds:g} s")
         if wait > 0:
             yield Pause(wait)
         attempt = 0

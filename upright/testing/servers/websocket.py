@@ -22,7 +22,7 @@ from upright.testing.loop import LoopThread
 from upright.testing.servers.process import LOOPBACK, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from websockets.http11 import Request, Response
@@ -217,9 +217,9 @@ class WebSocketServer:
         for connection in self._topics:
             with contextlib.suppress(RuntimeError):
                 if flowing:
-                    connection.transport.resume_reading()  # type: ignore[attr-defined]
+                    connection.transport.resume_reading()
                 else:
-                    connection.transport.pause_reading()  # type: ignore[attr-defined]
+                    connection.transport.pause_reading()
         if flowing:
             self._flowing.set()
         else:
@@ -269,7 +269,7 @@ class WebSocketServer:
         wanted = [(connection, text) for connection, topics in self._topics.items() for t in topics if t == topic]
         return await self._send_all(wanted)
 
-    async def _send_all(self, messages: list[tuple[ServerConnection, str | bytes]]) -> int:
+    async def _send_all(self, messages: Sequence[tuple[ServerConnection, str | bytes]]) -> int:
         if not self._flowing.is_set():
             return 0
         sent = 0
