@@ -163,5 +163,6 @@ KNOWN_TYPES: Mapping[str, Verdict] = {
         },
     ),
     "grpc.RpcError": _MAYBE_API,
+    "upright.NotConnectedError": _WEBSOCKET,
 }
 """The verdict on each known type."""

@@ -76,6 +76,8 @@ def run(procedure: Procedure[T], home: asyncio.AbstractEventLoop | None = None) 
             return done.value  # type: ignore[no-any-return]
         send, value = procedure.send, None
         if isinstance(step, Pause):
+            if home is not None and home_loop() is not None:
+                return _at_home(_finish(procedure, step), home)  # called on a loop, which must not stand still
             try:
                 time.sleep(step.seconds)
             except BaseException as error:  # this worker is being stopped: let the procedure clean up

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from upright.strategies.healing.memory import MemoryCleanup as MemoryCleanup
-    from upright.strategies.healing.websocket import WebSocketReconnection as WebSocketReconnection
 
     from upright.strategies.healing.api import ApiRetry as ApiRetry
     from upright.strategies.healing.base import HealingFailed as HealingFailed
     from upright.strategies.healing.base import HealingStrategy as HealingStrategy
     from upright.strategies.healing.database import DatabaseReconnection as DatabaseReconnection
     from upright.strategies.healing.redis import RedisReconnection as RedisReconnection
+    from upright.strategies.healing.websocket import WebSocketReconnection as WebSocketReconnection
+    from upright.strategies.healing.websocket_manager import WebSocketManager as WebSocketManager
+    from upright.strategies.healing.websocket_session import NotConnectedError as NotConnectedError
 
 _HOMES = {
     "ApiRetry": "upright.strategies.healing.api",
@@ -21,7 +23,9 @@ _HOMES = {
     "HealingFailed": "upright.strategies.healing.base",
     "HealingStrategy": "upright.strategies.healing.base",
     "MemoryCleanup": "upright.strategies.healing.memory",
+    "NotConnectedError": "upright.strategies.healing.websocket_session",
     "RedisReconnection": "upright.strategies.healing.redis",
+    "WebSocketManager": "upright.strategies.healing.websocket_manager",
     "WebSocketReconnection": "upright.strategies.healing.websocket",
 }
 
@@ -31,7 +35,9 @@ __all__ = [
     "HealingFailed",
     "HealingStrategy",
     "MemoryCleanup",
+    "NotConnectedError",
     "RedisReconnection",
+    "WebSocketManager",
     "WebSocketReconnection",
 ]
 
