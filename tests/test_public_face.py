@@ -11,7 +11,7 @@ import pytest
 
 import upright
 
-FACES = ["upright.actors", "upright.supervisors", "upright.testing"]
+FACES = ["upright.actors", "upright.strategies.healing", "upright.supervisors", "upright.testing"]
 
 
 @pytest.mark.parametrize("face", FACES)
