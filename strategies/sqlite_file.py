@@ -64,7 +64,8 @@ class SqliteFile:
         connection = self._borrow()
         try:
             if not durable:
-                connection.execute("PRAGMA synchronous=OFF")
+                # Not OFF: a checkpoint would then not be synced either, and loss of power could damage the file.
+                connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("BEGIN IMMEDIATE")
             yield connection
             connection.execute("COMMIT")
