@@ -40,21 +40,22 @@ class AudioRecording(FallbackStep):
     """Appends the chunks it is given to the session's WAV file; playable after each of them.
 
     Each call of the failed operation brings the next chunk. The file goes on where it ended, also after a crash.
-    Two calls of one session must come one after the other, as a session's chunks do.
+    A chunk is recorded whole or not at all. Calls of one session at once are recorded one after the other.
 
     Degradation: recorded, not answered.
 
     Args:
         folder: Where recordings go, one file a session; made if it is missing.
-        chunk: Takes the samples from the context: bytes, or several in a row. By default `context["audio"]`,
-            else the first bytes among the arguments.
+        chunk: Takes the samples from the context: bytes or another buffer (array, numpy), or several in a row. By
+            default `context["audio"]`, else the first such argument.
         session: Takes the session's name from the context; by default `context["session_id"]`, and one recording
             a call where there is none.
         format: Of the samples.
-        max_seconds: Length of one recording, above 0.
+        max_seconds: Length of one recording, above 0; 10 minutes by default.
         max_recordings: Files in the folder, at least 1. None is deleted: what people said is theirs to delete.
         name: What results and the ranking call it.
-        timeout: Seconds.
+        timeout: Seconds, for a disk that may be slow.
+        weight: See FallbackStep.
 
     Raises:
         ConfigError: If a value is not allowed.
@@ -71,7 +72,13 @@ class AudioRecording(FallbackStep):
         max_recordings: int = 1_000,
         name: str = "audio recording",
         timeout: float | None = None,
+        weight: float = 1.0,
     ) -> None:
+        for field, hook in (("chunk", chunk), ("session", session)):
+            if hook is not None and not callable(hook):
+                raise ConfigError(f"AudioRecording.{field}", hook, "None or callable with the context")
+        if format is not None and not isinstance(format, AudioFormat):
+            raise ConfigError("AudioRecording.format", format, "None or an AudioFormat")
         require_seconds("AudioRecording.max_seconds", max_seconds, above=True)
         require_count("AudioRecording.max_recordings", max_recordings, least=1)
         self.folder = Path(folder)
@@ -84,36 +91,69 @@ class AudioRecording(FallbackStep):
         self._format = format or AudioFormat()
         self._limit = int(max_seconds * self._format.rate) * self._format.frame
         self._max_recordings = max_recordings
-        super().__init__(name, self._record, timeout, degradation="recorded for later, not answered")
+        super().__init__(
+            name,
+            self._record,
+            timeout,
+            degradation="recorded for later, not answered",
+            weight=weight,
+            blocking=True,
+        )
 
     def recordings(self) -> list[Path]:
         """The files, oldest first."""
         return sorted(self.folder.glob("*.wav"), key=lambda path: (path.stat().st_mtime, path.name))
 
+    @property
+    def details(self) -> dict[str, Any]:
+        """Where the recordings are."""
+        return {"folder": str(self.folder)}
+
     def _record(self, context: Mapping[str, Any]) -> Substitute:
-        chunk = self._chunk(context)
+        samples = _samples_of(self._chunk(context))
+        if not samples:
+            raise NothingToOfferError("the chunk holds no audio")
         session = self._session(context)
         path = self.folder / f"{_file_name(session)}.wav"
         if not path.exists() and len(self.recordings()) >= self._max_recordings:
             raise RecordingFullError(f"{self.folder.name} holds {self._max_recordings} recordings")
         with WavFile(path, self._format, self._limit) as file:
-            for samples in [chunk] if isinstance(chunk, bytes | bytearray | memoryview) else chunk:
-                file.write(bytes(samples))
+            file.write(samples)
             file.sync()
             return Substitute(Recording(session, path, file.seconds), f"recorded, {file.seconds:.1f} s so far")
 
 
 def _chunk_of(context: Mapping[str, Any]) -> Any:
-    arguments = [*context.get("args", ()), *context.get("kwargs", {}).values()]
     audio = context.get("audio")
-    if isinstance(audio, bytes | bytearray | memoryview) or (
-        isinstance(audio, Iterable) and not isinstance(audio, str)
-    ):
+    if audio is not None:
         return audio
-    for found in arguments:
-        if isinstance(found, bytes | bytearray | memoryview):
+    for found in (*context.get("args", ()), *context.get("kwargs", {}).values()):
+        if _is_buffer(found):
             return found
     raise NothingToOfferError("there is no audio in the context")
+
+
+def _samples_of(chunk: Any) -> bytes:
+    # Only buffers: bytes(5) would be five zeros and not the sample 5.
+    if _is_buffer(chunk):
+        return _bytes_of(chunk)
+    if isinstance(chunk, Iterable) and not isinstance(chunk, str):
+        parts = list(chunk)
+        if all(map(_is_buffer, parts)):
+            return b"".join(map(_bytes_of, parts))
+    raise TypeError(f"a chunk must be bytes, another buffer, or several of them, got {type(chunk).__name__}")
+
+
+def _is_buffer(value: Any) -> bool:
+    try:
+        memoryview(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _bytes_of(buffer: Any) -> bytes:
+    return memoryview(buffer).tobytes()
 
 
 def _session_of(context: Mapping[str, Any]) -> str:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from upright.strategies.errors import ConfigError, UprightError
+from upright.strategies.options import is_finite_number
 
-__all__ = ["FallbackChain", "FallbackStep", "NothingToOfferError", "Substitute"]
+__all__ = ["FallbackChain", "FallbackStep", "NothingToOfferError", "RefusedError", "Substitute"]
 
 _MAX_STEPS = 32
 
 
 class NothingToOfferError(UprightError):
-    """A step has no substitute for this call; the next step is tried."""
+    """A step has no substitute for this call; the next step is tried.
+
+    Unlike any other error it is no failure of the step, so it leaves its rank alone: a cache is not worse for
+    not holding everything.
+    """
+
+
+class RefusedError(UprightError):
+    """A step refuses the call, whatever other steps may have: none of them is tried.
+
+    Unless a retry succeeds it comes out of `protect` in place of the call's own error, which is its `__cause__`.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,30 +36,43 @@ class Substitute:
     Attributes:
         value: What the call gets.
         detail: In what way the value is less than the real one ("cached 42 s ago"), for people and logs.
+        age: Seconds since the value was the real one, where it is from before; None where it is not.
     """
 
     value: Any
     detail: str = ""
+    age: float | None = None
 
 
 class FallbackStep:
     """One way to answer when the operation cannot.
 
-    `provide` runs in the caller's thread or event loop, with its contextvars; with a `timeout` it runs in a
-    worker that may be abandoned (an `async def` stays on the caller's loop and is cancelled).
+    `provide` runs in the caller's thread or event loop, with its contextvars; with a `timeout`, or where it is
+    `blocking` and the caller is a coroutine, in a worker that may be abandoned. An `async def` always stays on the
+    caller's loop, and is cancelled when its time is over.
 
     Args:
         name: What results, logs and the ranking call it; unique within its chain.
         provide: `provide(context)` returns the substitute, bare or as a `Substitute`; it may be `async def`.
-            Raising anything means that this step has none for this call. The context holds `operation`,
-            `resource`, `error`, `args` and `kwargs` of the call, `predicted_risk`, and what the application
-            added.
+            Raising NothingToOfferError means that this step has none for this call, RefusedError that the chain
+            ends here, anything else that the step has failed. The context holds `operation`, `resource`, `error`,
+            `args` and `kwargs` of the call, `predicted_risk`, and what the application added.
         timeout: Seconds that it may take, above 0; None sets no limit.
         degradation: In what way its values are less than the real ones, where that is always the same.
+        weight: What its values are worth beside those of other steps, above 0: the ranking multiplies the success
+            rate by it, so that a poor answer that never fails does not replace a good one that seldom does.
+        blocking: `provide` waits for a disk or a network, and must not do so in an event loop's thread.
 
     Raises:
         ConfigError: If a value is not allowed.
+
+    Attributes:
+        catch_up: None, or a function that does what was put off, once the operation works again: when the tree
+            is booted, when its resource was healed, when its circuit closes. It runs in a supervised worker, never
+            twice at once, and returns whether something is left, to be tried again later; so does an error.
     """
+
+    catch_up: Callable[[], bool] | None = None
 
     def __init__(
         self,
@@ -57,19 +81,30 @@ class FallbackStep:
         timeout: float | None = None,
         *,
         degradation: str = "",
+        weight: float = 1.0,
+        blocking: bool = False,
     ) -> None:
         if not isinstance(name, str) or not name:
             raise ConfigError("FallbackStep.name", name, "a text that is not empty")
         if not callable(provide):
             raise ConfigError("FallbackStep.provide", provide, "callable with the context")
-        if timeout is not None and not _is_positive(timeout):
+        if timeout is not None and (not is_finite_number(timeout) or timeout <= 0):
             raise ConfigError("FallbackStep.timeout", timeout, "None or a finite number of seconds > 0")
         if not isinstance(degradation, str):
             raise ConfigError("FallbackStep.degradation", degradation, "a text")
+        if not is_finite_number(weight) or weight <= 0:
+            raise ConfigError("FallbackStep.weight", weight, "a finite number > 0")
         self.name = name
         self.provide = provide
         self.timeout = timeout
         self.degradation = degradation
+        self.weight = weight
+        self.blocking = blocking
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What the tree's status shows of the step, as JSON data. Read from any thread at any time: never wait here."""
+        return {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -110,9 +145,3 @@ class FallbackChain:
 
     def __repr__(self) -> str:
         return f"FallbackChain({self.operation!r}, {' -> '.join(self.names)})"
-
-
-def _is_positive(value: Any) -> bool:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return math.isfinite(value) and value > 0

@@ -43,6 +43,7 @@ class TextChat(FallbackStep):
         notice: What the person is told.
         name: What results and the ranking call it.
         timeout: Seconds that the reply may take.
+        weight: See FallbackStep.
 
     Raises:
         ConfigError: If a value is not allowed.
@@ -55,13 +56,16 @@ class TextChat(FallbackStep):
         notice: str = _NOTICE,
         name: str = "text chat",
         timeout: float | None = None,
+        weight: float = 1.0,
     ) -> None:
         if not callable(reply):
             raise ConfigError("TextChat.reply", reply, "callable with the context")
+        if not isinstance(notice, str):
+            raise ConfigError("TextChat.notice", notice, "a text")
         self._reply = reply
         self._notice = notice
         provide = self._turn_async if inspect.iscoroutinefunction(reply) else self._turn
-        super().__init__(name, provide, timeout, degradation="text instead of voice")
+        super().__init__(name, provide, timeout, degradation="text instead of voice", weight=weight)
 
     def _turn(self, context: Mapping[str, Any]) -> Any:
         return run(self._take_turn(context))

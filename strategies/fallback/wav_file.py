@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from upright.strategies.errors import UprightError
 from upright.strategies.options import require_count
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+fcntl: Any = None
+with suppress(ImportError):  # not on Windows
+    import fcntl
 
 __all__ = ["AudioFormat", "RecordingFullError", "WavFile", "WrongFormatError"]
 
@@ -59,7 +64,7 @@ class AudioFormat:
         """The 44 bytes before `size` bytes of samples."""
         return _HEADER.pack(
             b"RIFF",
-            _HEADER.size - 8 + size + size % 2,
+            _HEADER.size - 8 + size,
             b"WAVE",
             b"fmt ",
             16,
@@ -77,7 +82,8 @@ class AudioFormat:
 class WavFile:
     """Appends samples to a file and keeps its header true: what was written can be played, whenever the process dies.
 
-    Opened again it goes on; half a frame that a crash left is cut off.
+    Opened again it goes on; half a frame that a crash left is cut off. Whoever else opens it
+    meanwhile, in this process or another, waits until it is closed (on systems with `flock`).
 
     Args:
         path: The file; made if it is missing.
@@ -92,8 +98,12 @@ class WavFile:
         self.path = Path(path)
         self._format = format
         self._limit = min(limit, _MAX_DATA) // format.frame * format.frame
-        self._file: IO[bytes] = self.path.open("r+b" if self.path.exists() else "w+b", buffering=0)
+        # Opened to append at first: that makes the file where it is missing, and empties none that another makes.
+        self.path.open("ab").close()
+        self._file: IO[bytes] = self.path.open("r+b", buffering=0)
         try:
+            if fcntl is not None:
+                fcntl.flock(self._file.fileno(), fcntl.LOCK_EX)
             self.size = self._resume()
         except BaseException:
             self._file.close()
@@ -116,7 +126,9 @@ class WavFile:
         if self.size + len(samples) > self._limit:
             raise RecordingFullError(f"{self.path.name} has reached its limit of {self._limit} bytes")
         self._file.seek(_HEADER.size + self.size)
-        self._file.write(samples)
+        left = memoryview(samples)
+        while left:  # a file without a buffer may take part of it at a time
+            left = left[self._file.write(left) :]
         self.size += len(samples)
         # The header last: until then the file is as it was before.
         self._write_header()
@@ -142,15 +154,13 @@ class WavFile:
 
     def _resume(self) -> int:
         end = self._file.seek(0, os.SEEK_END)
-        if end == 0:
-            self._write_header_of(0)
-            return 0
         self._file.seek(0)
         there = self._file.read(_HEADER.size)
-        if len(there) < _HEADER.size:
-            raise WrongFormatError(f"{self.path.name} is no WAV file")
-        # All but the two sizes, which a crash may have left behind the samples.
         ours = self._format.header(0)
+        if end < _HEADER.size and ours.startswith(there):  # new, or it was to be when the process died
+            self._write_header_of(0)
+            return 0
+        # All but the two sizes, which a crash may have left behind the samples.
         if there[:4] != ours[:4] or there[8:40] != ours[8:40]:
             raise WrongFormatError(f"{self.path.name} is no WAV file of {self._format}")
         size = (end - _HEADER.size) // self._format.frame * self._format.frame
