@@ -78,7 +78,13 @@ class Ranking:
             return None
         return wilson_lower_bound(decayed.successes, decayed.samples, self.confidence)
 
-    def rank(self, steps: Sequence[str], evidence: Mapping[str, Evidence], now: float) -> list[str]:
+    def rank(
+        self,
+        steps: Sequence[str],
+        evidence: Mapping[str, Evidence],
+        now: float,
+        weights: Mapping[str, float] | None = None,
+    ) -> list[str]:
         """The steps in the order in which to try them.
 
         Steps without enough evidence stay where they were declared. The others share the remaining places,
@@ -88,6 +94,7 @@ class Ranking:
             steps: Names in the declared order.
             evidence: What is known, by name; a name may be missing.
             now: The present, monotonic seconds.
+            weights: What a step's answers are worth, by name; its score is multiplied by that. 1 where missing.
 
         Example:
             >>> known = {"cache": Evidence(1, 19), "replica": Evidence(20, 0)}
@@ -95,7 +102,8 @@ class Ranking:
             ['replica', 'queue', 'cache']
         """
         scores = {name: self.score(evidence[name], now) for name in steps if name in evidence}
-        scored = [(score, name) for name in steps if (score := scores.get(name)) is not None]
+        worth = weights or {}
+        scored = [(score * worth.get(name, 1.0), name) for name in steps if (score := scores.get(name)) is not None]
         # A stable sort, so that equal scores keep the declared order. Rounded, since evidence that decayed
         # by the same share ought to be equal and differs in the last bits.
         best_first = iter(sorted(scored, key=lambda pair: -round(pair[0], 9)))

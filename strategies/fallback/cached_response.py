@@ -20,10 +20,13 @@ class CachedResponse(RecalledStep):
         max_age: Seconds after which an answer is too old, above 0; a day by default, None for never.
         name: What results and the ranking call it.
         timeout: Seconds; wanted with a store that is reached over a network.
+        weight: See FallbackStep.
 
     Raises:
         ConfigError: If a value is not allowed.
     """
+
+    answers_writes = True  # a question is no write, whatever words it begins with
 
     def __init__(
         self,
@@ -32,6 +35,7 @@ class CachedResponse(RecalledStep):
         max_age: float | None = 86_400.0,
         name: str = "cached response",
         timeout: float | None = None,
+        weight: float = 1.0,
     ) -> None:
         store = MemoryStore(key=prompt_key) if store is None else store
-        super().__init__(store, max_age=max_age, name=name, timeout=timeout)
+        super().__init__(store, max_age=max_age, name=name, timeout=timeout, weight=weight)

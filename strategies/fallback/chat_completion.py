@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
-from upright.strategies.errors import ConfigError
-from upright.strategies.fallback.chain import NothingToOfferError
+from upright.strategies.errors import ConfigError, UprightError
 from upright.strategies.procedure import Within
 
 if TYPE_CHECKING:
@@ -13,17 +13,26 @@ if TYPE_CHECKING:
 
     from upright.strategies.procedure import Procedure
 
-__all__ = ["complete_chat", "require_client"]
+__all__ = ["NoCompletionError", "complete_chat", "require_client"]
 
 
-def require_client(field: str, client: Any) -> None:
-    """Refuse what cannot post.
+class NoCompletionError(UprightError):
+    """The endpoint answered, but with no text."""
+
+
+def require_client(field: str, client: Any, url: str) -> bool:
+    """Refuse what cannot post to `url`; returns whether it is an asyncio client.
 
     Raises:
-        ConfigError: Naming `field`.
+        ConfigError: Naming `field`, or its neighbour `url`.
     """
     if not callable(getattr(client, "post", None)):
         raise ConfigError(field, client, "an httpx.Client, an httpx.AsyncClient or a requests.Session")
+    if not isinstance(url, str) or not url:
+        raise ConfigError(f"{field.rpartition('.')[0]}.url", url, "the URL of the chat completions")
+    if not url.startswith(("http://", "https://")) and not str(getattr(client, "base_url", "")):
+        raise ConfigError(f"{field.rpartition('.')[0]}.url", url, "a whole URL, as the client has no base_url")
+    return inspect.iscoroutinefunction(client.post)
 
 
 def complete_chat(
@@ -46,7 +55,7 @@ def complete_chat(
         within: Seconds for the request.
 
     Raises:
-        NothingToOfferError: If the answer holds no text.
+        NoCompletionError: If the answer holds no text.
         Exception: What the client raises, an HTTP status of 400 and above included.
     """
     body = {"model": model, "messages": [dict(message) for message in messages], "max_tokens": max_tokens}
@@ -54,8 +63,8 @@ def complete_chat(
     response.raise_for_status()
     try:
         text = response.json()["choices"][0]["message"]["content"]
-    except (LookupError, TypeError) as error:
-        raise NothingToOfferError("the endpoint's answer holds no text") from error
+    except (LookupError, TypeError, ValueError) as error:
+        raise NoCompletionError("the endpoint's answer is no chat completion") from error
     if not isinstance(text, str) or not text.strip():
-        raise NothingToOfferError("the endpoint's answer holds no text")
+        raise NoCompletionError("the endpoint's answer holds no text")
     return text

@@ -38,13 +38,12 @@ class MemoryStore(AnswerStore):
         key: Callable[..., str] = call_key,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(key)
+        super().__init__(key, now)
         require_count("MemoryStore.limit", limit, least=1)
         if max_age is not None:
             require_seconds("MemoryStore.max_age", max_age, above=True)
         self.limit = limit
         self._max_age = max_age
-        self._now = now
         # In the order they were put. Each access is one operation that no other thread can come into; two
         # threads that make room at once may at worst forget one answer too many.
         self._entries: dict[str, tuple[float, Any]] = {}
@@ -53,7 +52,7 @@ class MemoryStore(AnswerStore):
         """Remember a value."""
         entries = self._entries
         entries.pop(key, None)
-        entries[key] = (self._now(), value)
+        entries[key] = (self._clock(), value)
         while len(entries) > self.limit:
             # RuntimeError: another thread changed it in between; it makes room, too.
             with contextlib.suppress(StopIteration, RuntimeError):
@@ -64,7 +63,7 @@ class MemoryStore(AnswerStore):
         entry = self._entries.get(key)
         if entry is None:
             return None
-        age = self._now() - entry[0]
+        age = self._clock() - entry[0]
         if self._max_age is not None and age > self._max_age:
             self._entries.pop(key, None)
             return None

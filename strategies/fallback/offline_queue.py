@@ -21,6 +21,7 @@ from upright.strategies.sqlite_file import SqliteFile
 if TYPE_CHECKING:
     import os
     from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
 
     from upright.strategies.procedure import Procedure
 
@@ -204,6 +205,11 @@ class OfflineQueue:
             ReplayRunningError: If a replay is running elsewhere.
         """
         return run(self._replay(handler))
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._file.path
 
     def __len__(self) -> int:
         """Entries that wait to be replayed."""

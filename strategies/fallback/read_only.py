@@ -2,68 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from upright.strategies.errors import ConfigError, UprightError
-from upright.strategies.fallback.chain import FallbackStep, NothingToOfferError, Substitute
-from upright.strategies.fallback.offline_mode import Queued, describe_call, key_of, put_call
+from upright.strategies.errors import ConfigError
+from upright.strategies.fallback.chain import FallbackStep, NothingToOfferError, RefusedError, Substitute
+from upright.strategies.fallback.offline_mode import Waiting, describe_call, key_of
+from upright.strategies.fallback.offline_queue import OfflineQueue
+from upright.strategies.fallback.writes import is_write
 from upright.strategies.procedure import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from upright.strategies.fallback.offline_queue import OfflineQueue
     from upright.strategies.procedure import Procedure
 
-__all__ = ["ReadOnlyError", "ReadOnlyMode", "is_write"]
+__all__ = ["ReadOnlyError", "ReadOnlyMode"]
 
 
-class ReadOnlyError(UprightError):
-    """The service is in read-only mode and the call would have written."""
-
-
-_READS = ("select", "with", "show", "explain", "values", "table", "get", "find", "list", "read", "fetch", "load")
-
-
-def is_write(context: Mapping[str, Any]) -> bool:
-    """Whether a call writes: as `context["write"]` says, else unless its first text argument begins like a read.
-
-    In doubt it writes: serving a write as a read would lose it. A `WITH` that changes data counts as a write.
-
-    Example:
-        >>> is_write({"args": ("SELECT 1",)}), is_write({"args": ("UPDATE t SET x = 1",)}), is_write({})
-        (False, True, True)
-    """
-    stated = context.get("write")
-    if isinstance(stated, bool):
-        return stated
-    for found in (*context.get("args", ()), *context.get("kwargs", {}).values()):
-        if isinstance(found, str):
-            words = found.lower().replace("(", " ").split()
-            if not words or words[0] not in _READS:
-                return True
-            if words[0] == "explain" and "analyze" in words:
-                return True
-            changing = {"insert", "update", "delete", "merge", "into"}
-            return words[0] in ("select", "with", "explain") and not changing.isdisjoint(words)
-    return True
+class ReadOnlyError(RefusedError):
+    """The service is in read-only mode and the call would have written; `__cause__` is why."""
 
 
 class ReadOnlyMode(FallbackStep):
     """Serves reads from a replica or a snapshot, and does with writes what can be answered for.
 
-    Degradation: reads may be behind; writes are refused with ReadOnlyError, or queued for later.
+    Degradation: reads may be behind; writes are queued for later, or refused: the chain ends, and unless a retry
+    succeeds the caller gets ReadOnlyError from the call's own error.
 
     Args:
         read: `read(context)` answers a read, from a replica say; it may be `async def`. None: reads are left to
             the next step.
-        is_write: Decides from the context whether a call writes.
+        is_write: Decides from the context whether a call writes; see upright.strategies.fallback.writes.
         queue: Where writes are kept; None refuses them.
-        payload: Makes the payload of a queued write from the context.
-        key: Makes its idempotency key; None makes one up.
+        replay: `replay(key, payload)` makes one queued write; see OfflineMode.
+        payload: Makes the payload of a queued write from the context; see OfflineMode.
+        key: Makes its idempotency key; see OfflineMode.
         name: What results and the ranking call it.
         timeout: Seconds.
+        weight: See FallbackStep.
 
     Raises:
         ConfigError: If a value is not allowed.
@@ -75,37 +53,55 @@ class ReadOnlyMode(FallbackStep):
         *,
         is_write: Callable[[Mapping[str, Any]], bool] = is_write,
         queue: OfflineQueue | None = None,
+        replay: Callable[[str, Any], Any] | None = None,
         payload: Callable[[Mapping[str, Any]], Any] = describe_call,
         key: Callable[[Mapping[str, Any]], str | None] = key_of,
         name: str = "read-only mode",
         timeout: float | None = None,
+        weight: float = 1.0,
     ) -> None:
         if read is not None and not callable(read):
             raise ConfigError("ReadOnlyMode.read", read, "None or callable with the context")
         if not callable(is_write):
             raise ConfigError("ReadOnlyMode.is_write", is_write, "callable with the context")
+        if queue is not None and not isinstance(queue, OfflineQueue):
+            raise ConfigError("ReadOnlyMode.queue", queue, "None or an OfflineQueue")
+        if replay is not None and queue is None:
+            raise ConfigError("ReadOnlyMode.replay", replay, "None where there is no queue")
         self._read = read
         self._is_write = is_write
-        self._queue = queue
-        self._payload = payload
-        self._key = key
+        self._waiting = None if queue is None else Waiting("ReadOnlyMode", queue, payload, key, replay)
+        if self._waiting is not None:
+            self.catch_up = self._waiting.catch_up
         provide = self._serve_async if inspect.iscoroutinefunction(read) else self._serve
-        super().__init__(name, provide, timeout, degradation="read-only")
+        super().__init__(
+            name, provide, timeout, degradation="read-only", weight=weight, blocking=self._waiting is not None
+        )
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Of the queue, if there is one."""
+        return {} if self._waiting is None else self._waiting.details
 
     def _serve(self, context: Mapping[str, Any]) -> Any:
-        return run(self._serving(context))
+        if self._is_write(context):
+            return self._put_off(context)
+        return run(self._reading(context))
 
     async def _serve_async(self, context: Mapping[str, Any]) -> Any:
-        # Marked as a coroutine function, so that a timeout cancels it on the caller's own loop.
-        served = run(self._serving(context))
+        # A coroutine function, so that a timeout cancels it on the caller's own loop.
+        if self._is_write(context):
+            return await asyncio.to_thread(self._put_off, context)  # it waits for the disk
+        served: Any = run(self._reading(context))
         return await served if inspect.isawaitable(served) else served
 
-    def _serving(self, context: Mapping[str, Any]) -> Procedure[Substitute]:
-        if self._is_write(context):
-            if self._queue is None:
-                raise ReadOnlyError("read-only mode: nothing can be written until the database is back")
-            queued: Queued = put_call(self._queue, self._payload, self._key, context)
-            return Substitute(queued, f"write queued, {queued.waiting} waiting")
+    def _put_off(self, context: Mapping[str, Any]) -> Substitute:
+        if self._waiting is None:
+            raise ReadOnlyError("read-only mode: nothing can be written until the database is back")
+        queued = self._waiting.put(context)
+        return Substitute(queued, f"write queued, {queued.waiting} waiting")
+
+    def _reading(self, context: Mapping[str, Any]) -> Procedure[Substitute]:
         if self._read is None:
             raise NothingToOfferError("read-only mode has nowhere to read from")
         value = yield self._read(context)

@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from upright.strategies.errors import ConfigError
 from upright.strategies.fallback.chain import FallbackStep, NothingToOfferError, Substitute
 from upright.strategies.fallback.remembering import AnswerStore
+from upright.strategies.fallback.writes import is_certain_write
 from upright.strategies.options import require_seconds
+from upright.strategies.procedure import run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from upright.strategies.procedure import Procedure
 
 __all__ = ["RecalledStep", "age_text"]
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 
 class RecalledStep(FallbackStep):
     """Gives the answer that the same arguments got before, and says how old it is.
 
     Args:
-        store: Where the operation's answers are remembered; decorate the operation with `store.remembering`.
+        store: Where the operation's answers are remembered; decorate the operation with `remembering`.
         max_age: Seconds after which an answer is too old for this step, above 0; None leaves it to the store.
         name: See FallbackStep.
         timeout: See FallbackStep.
+        weight: See FallbackStep.
 
     Raises:
         ConfigError: If a value is not allowed.
     """
 
     origin = "cached"
+    answers_writes = False
+    """Whether a call that writes may be answered; what a write was answered before is no proof that it was done."""
 
     def __init__(
-        self, store: AnswerStore, *, max_age: float | None = None, name: str, timeout: float | None = None
+        self,
+        store: AnswerStore,
+        *,
+        max_age: float | None = None,
+        name: str,
+        timeout: float | None = None,
+        weight: float = 1.0,
     ) -> None:
         kind = type(self).__name__
         if not isinstance(store, AnswerStore):
@@ -40,24 +55,49 @@ class RecalledStep(FallbackStep):
             require_seconds(f"{kind}.max_age", max_age, above=True)
         self.store = store
         self._max_age = max_age
-        super().__init__(name, self._recall, timeout, degradation=f"{self.origin}, may be stale")
+        super().__init__(
+            name,
+            self._recall_async if store.asynchronous else self._recall,
+            timeout,
+            degradation=f"{self.origin}, may be stale",
+            weight=weight,
+            blocking=store.blocking,
+        )
 
-    def _recall(self, context: Mapping[str, Any]) -> Substitute:
-        found = self.store.recall(*context.get("args", ()), **context.get("kwargs", {}))
+    def remembering(self, function: F) -> F:
+        """Decorate the operation, inside of `protect`, so that each answer is remembered; see AnswerStore."""
+        return self.store.remembering(function)
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Which store, and how many answers it could not take."""
+        return {"store": type(self.store).__name__, "lost": self.store.lost.value}
+
+    def _recall(self, context: Mapping[str, Any]) -> Any:
+        return run(self._recalling(context))
+
+    async def _recall_async(self, context: Mapping[str, Any]) -> Substitute:
+        # A coroutine function, so that a timeout cancels it on the caller's own loop.
+        found = run(self._recalling(context))
+        return found if isinstance(found, Substitute) else await found
+
+    def _recalling(self, context: Mapping[str, Any]) -> Procedure[Substitute]:
+        if not self.answers_writes and is_certain_write(context):
+            raise NothingToOfferError("the call writes, and was not made")
+        found = yield from self.store.recalling(context.get("args", ()), context.get("kwargs", {}))
         if self._max_age is not None and found.age > self._max_age:
             raise NothingToOfferError(f"the answer is {age_text(found.age)} old")
-        return Substitute(found.value, f"{self.origin} {age_text(found.age)} ago")
+        return Substitute(found.value, f"{self.origin} {age_text(found.age)} ago", found.age)
 
 
 def age_text(seconds: float) -> str:
     """A length of time as people say it.
 
     Example:
-        >>> age_text(4.2), age_text(90), age_text(7_300)
-        ('4.2 s', '1.5 min', '2.0 h')
+        >>> age_text(4.2), age_text(90), age_text(7_300), age_text(300_000)
+        ('4.2 s', '1.5 min', '2.0 h', '3.5 d')
     """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    if seconds < 3_600:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3_600:.1f} h"
+    for limit, length, unit in ((60, 1, "s"), (3_600, 60, "min"), (86_400, 3_600, "h")):
+        if seconds < limit:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds / 86_400:.1f} d"

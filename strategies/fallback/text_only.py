@@ -24,6 +24,8 @@ class TextOnly(FallbackStep):
         text: The text, or `text(context)` that returns it; it may be `async def`.
         name: What results and the ranking call it.
         timeout: Seconds, for a function that looks something up.
+        weight: See FallbackStep; half by default, since a text that never fails must not replace a tutor that
+            seldom does.
 
     Raises:
         ConfigError: If a value is not allowed.
@@ -35,6 +37,7 @@ class TextOnly(FallbackStep):
         *,
         name: str = "text only",
         timeout: float | None = None,
+        weight: float = 0.5,
     ) -> None:
         if callable(text):
             provide = text
@@ -42,7 +45,7 @@ class TextOnly(FallbackStep):
             provide = _Prepared(text)
         else:
             raise ConfigError("TextOnly.text", text, "a text that is not empty, or callable with the context")
-        super().__init__(name, provide, timeout, degradation="text only, prepared beforehand")
+        super().__init__(name, provide, timeout, degradation="text only, prepared beforehand", weight=weight)
 
 
 class _Prepared:
