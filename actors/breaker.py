@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from upright.actors.actor import SupervisedActor
 from upright.actors.events import CircuitChanged
+from upright.actors.fallback import WorksAgain
 from upright.actors.log import get_logger
 from upright.actors.reply import ReplyFuture
 from upright.strategies.breaker import BreakerState
 
 if TYPE_CHECKING:
     from upright.actors.board import Board
+    from upright.actors.directory import Directory
     from upright.actors.operation import Operation, Operations
     from upright.actors.timers import Timer
     from upright.strategies.breaker import Transition
@@ -119,10 +121,12 @@ class BreakerActor(SupervisedActor):
         board: Where events are told.
         operations: The tree's operations.
         trips: Counts how often a circuit opened.
+        directory: Where the fallback actor is found, which is told when a circuit closes.
     """
 
-    def __init__(self, board: Board, operations: Operations, trips: Tally) -> None:
+    def __init__(self, board: Board, operations: Operations, trips: Tally, directory: Directory) -> None:
         super().__init__()
+        self._directory = directory
         self._board = board
         self._operations = operations
         self._trips = trips
@@ -196,6 +200,7 @@ class BreakerActor(SupervisedActor):
         changed.answer(None)
         if transition.after is BreakerState.CLOSED:
             self._not_closed.pop(operation, None)
+            self._directory["fallback"].send_unbounded(WorksAgain(operation=operation.name))
         else:
             self._not_closed[operation] = None
         opened = transition.after is BreakerState.OPEN

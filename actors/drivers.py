@@ -1,7 +1,7 @@
 """Carrying out the commands of the edge's flow: by blocking a thread, or by suspending a task.
 
 Both drivers run operation, fallback steps and retries in the caller's own thread or loop. Only a synchronous step
-that declares a timeout goes to a worker, since nothing else can be abandoned.
+that declares a timeout goes to a worker, since nothing else can be abandoned; and one that would block a loop.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _earn(command: Retry) -> None:
 # meant for the caller. What strikes while waiting (Ctrl-C, cancellation) is meant for it, and passes through.
 
 
-def _get(future: ReplyFuture[Any], timeout: float) -> _Outcome:
+def _get(future: ReplyFuture[Any], timeout: float | None) -> _Outcome:
     try:
         return future.get(timeout=timeout), None
     except BaseException as error:
@@ -130,7 +130,7 @@ def _get(future: ReplyFuture[Any], timeout: float) -> _Outcome:
         raise
 
 
-async def _get_async(future: ReplyFuture[Any], timeout: float) -> _Outcome:
+async def _get_async(future: ReplyFuture[Any], timeout: float | None) -> _Outcome:
     try:
         return await future.wait_async(timeout), None
     except BaseException as error:
@@ -179,7 +179,7 @@ def _get_or_abandon(edge: Edge, work: Callable[[], Any], timeout: float | None) 
     reply: ReplyFuture[Any] = ReplyFuture()
     job = edge.pool.submit(work, reply)
     try:
-        value, error = _get(reply, timeout)  # type: ignore[arg-type]
+        value, error = _get(reply, timeout)
     except BaseException:
         job.abandon()
         raise
@@ -191,7 +191,7 @@ def _get_or_abandon(edge: Edge, work: Callable[[], Any], timeout: float | None) 
 
 async def _try_async(edge: Edge, command: Try) -> _Outcome:
     step, context = command.step, command.context
-    if step.timeout is not None and not inspect.iscoroutinefunction(step.provide):
+    if (step.timeout is not None or step.blocking) and not inspect.iscoroutinefunction(step.provide):
         reply: ReplyFuture[Any] = ReplyFuture()
         job = edge.pool.submit(lambda: step.provide(context), reply, loop=asyncio.get_running_loop())
         try:
@@ -203,12 +203,13 @@ async def _try_async(edge: Edge, command: Try) -> _Outcome:
             job.abandon()
             return None, TimeoutError(f"not done within {step.timeout:g} s")
         return value, error.error if isinstance(error, JobFailed) else error
+    limit = asyncio.timeout(step.timeout)
     try:
-        async with asyncio.timeout(step.timeout):
+        async with limit:
             value = step.provide(context)
             return (await value if inspect.isawaitable(value) else value), None
     except Exception as error:
-        return None, error
+        return None, TimeoutError(f"not done within {step.timeout:g} s") if limit.expired() else error
 
 
 async def _await(value: Any) -> Any:

@@ -27,7 +27,7 @@ from upright.strategies.breaker import BreakerState
 from upright.strategies.classification import Classification, classify
 from upright.strategies.codes import ErrorCode
 from upright.strategies.errors import CircuitOpenError
-from upright.strategies.fallback.chain import Substitute
+from upright.strategies.fallback.chain import NothingToOfferError, RefusedError, Substitute
 from upright.strategies.idempotency import is_repeatable
 from upright.strategies.report import (
     ErrorReport,
@@ -68,11 +68,13 @@ class Ending(NamedTuple):
         result: For people and for `recover`.
         has_value: There is a value to return; if not, an error is to be raised.
         opened_by: The failure that opened the circuit, if it is open.
+        refusal: What is to be raised from the call's own error instead of it, because a fallback step refused.
     """
 
     result: RecoveryResult
     has_value: bool
     opened_by: BaseException | None = None
+    refusal: RefusedError | None = None
 
 
 @dataclass(slots=True)
@@ -94,6 +96,7 @@ class Call:
         heal_wait: Seconds to wait for a healing, instead of the operation's.
         untold: What the breaker is to hear once the orchestrator has been asked; see `Edge.meet_circuit`.
         made: Holds the value once the call has returned one.
+        refusal: What a fallback step refused the call with.
     """
 
     operation: Operation
@@ -110,6 +113,7 @@ class Call:
     heal_wait: float | None = None
     untold: CallFailed | ProbeEnded | None = None
     made: tuple[Any] | None = None
+    refusal: RefusedError | None = None
 
 
 # Commands of the flow. A driver answers `Wait`, `Invoke` and `Try` with (value, error).
@@ -456,16 +460,17 @@ class Edge:
         call.steps.append(RecoveryStep(Stage.BREAKER, operation.name, outcome, 0.0, str(snapshot.state)))
         chain = self.chains.get(operation.name)
         if chain is not None and self.flags().intelligent_fallback:
-            done, value = yield from self._fall_back(call, chain)
-            if done:
+            given = yield from self._fall_back(call, chain)
+            if given is not None:
                 status = RecoveryStatus.CIRCUIT_OPEN if blocked else RecoveryStatus.RECOVERED
                 return self._end(
                     call,
                     status,
                     method=RecoveryMethod.FALLBACK,
-                    value=value,
+                    value=given.value,
                     has_value=True,
                     degraded=True,
+                    age=given.age,
                     wait_time=wait_time,
                 )
         if blocked:
@@ -486,37 +491,47 @@ class Edge:
         call.steps.append(RecoveryStep(Stage.RETRY, "retry", outcome, monotonic() - began, detail))
         return self._end(call, RecoveryStatus.FAILED)
 
-    def _fall_back(self, call: Call, chain: ChainView) -> Generator[Any, Any, tuple[bool, Any]]:
+    def _fall_back(self, call: Call, chain: ChainView) -> Generator[Any, Any, Substitute | None]:
         context = self.fallback_context(call)
         for index, step in chain.order:
             began = monotonic()
             value, error = yield Try(step, context)
             now = monotonic()
-            chain.outcomes.append((index, error is None, now))
             if error is None:
-                detail = step.degradation
-                if isinstance(value, Substitute):
-                    value, detail = value.value, value.detail or detail
+                given = value if isinstance(value, Substitute) else Substitute(value)
+                detail = given.detail or step.degradation
                 call.steps.append(RecoveryStep(Stage.FALLBACK, step.name, StepOutcome.SUCCEEDED, now - began, detail))
-                self.activated(chain)
-                return True, value
-            call.steps.append(RecoveryStep(Stage.FALLBACK, step.name, StepOutcome.FAILED, now - began, describe(error)))
-            self.rerank(chain)
-        return False, None
+                self._gave(chain, index, step, now)
+                return given
+            # Having nothing for this call, and refusing it, are no failures of the step.
+            skipped = isinstance(error, NothingToOfferError)
+            outcome = StepOutcome.SKIPPED if skipped else StepOutcome.FAILED
+            detail = str(error) if skipped else describe(error)
+            call.steps.append(RecoveryStep(Stage.FALLBACK, step.name, outcome, now - began, detail))
+            if isinstance(error, RefusedError):
+                call.refusal = error
+                break
+            if not skipped:
+                chain.outcomes.append((index, False, now))
+                self._tell_tried(chain)
+        return None
 
-    def activated(self, chain: ChainView) -> None:
-        """Count a value that a chain gave, and have the order looked at now and then."""
+    def _gave(self, chain: ChainView, index: int, step: FallbackStep, now: float) -> None:
+        """Note a value that a chain gave; the actor hears of what was put off at once, and of others in bulk."""
         self.board.fallback_activations.add()
+        chain.outcomes.append((index, True, now))
         chain.activations += 1
-        if chain.activations - chain.told_at >= 16:
-            self.rerank(chain)
+        if step.catch_up is not None or chain.is_due(now):
+            self._tell_tried(chain)
 
-    def rerank(self, chain: ChainView) -> None:
-        """Have the fallback actor look at what has become of the steps."""
-        chain.told_at = chain.activations
+    def _tell_tried(self, chain: ChainView) -> None:
+        if chain.told:
+            return  # it will read these outcomes as well
+        chain.told = True
         try:
             self.directory["fallback"].tell(StepsTried(chain))
         except Exception:
+            chain.told = False
             self.board.lost_events.add()
 
     def fallback_context(self, call: Call) -> dict[str, Any]:
@@ -528,8 +543,9 @@ class Edge:
             "operation": operation.name,
             "resource": operation.resource,
             "error": call.error if call.error is not None else operation.breaker.snapshot.cause,
-            "args": args,
-            "kwargs": kwargs,
+            # A report carries no arguments; its context may.
+            "args": args or call.context.get("args", ()),
+            "kwargs": kwargs or call.context.get("kwargs", {}),
             "predicted_risk": self.board.risk,
         }
 
@@ -542,6 +558,7 @@ class Edge:
         value: Any = None,
         has_value: bool = False,
         degraded: bool = False,
+        age: float | None = None,
         wait_time: float = 0.0,
     ) -> Ending:
         report, operation = call.report, call.operation
@@ -563,9 +580,10 @@ class Edge:
             resource=operation.resource,
             code=None if report is None else report.code,
             started_at=time.time() - took,
+            age=age,
         )
         self.board.publish(RecoveryFinished(result, report))
-        return Ending(result, has_value, operation.breaker.snapshot.cause)
+        return Ending(result, has_value, operation.breaker.snapshot.cause, call.refusal)
 
 
 def _succeeded(call: Call, value: Any) -> RecoveryResult:

@@ -21,6 +21,7 @@ from upright.actors.actor import SupervisedActor
 from upright.actors.breaker import ResourceHealed
 from upright.actors.counsel import Consult, Counsel, Inquire, OrFailure, result_of, skipped, still_healing
 from upright.actors.events import HealingEnded, RecoveryFinished, RecoveryStarted
+from upright.actors.fallback import WorksAgain
 from upright.actors.gate import Gate
 from upright.actors.healing import Heal, HealingReport
 from upright.actors.ledger import Carried
@@ -265,6 +266,7 @@ class OrchestratorActor(SupervisedActor):
         if outcome.proven:
             self._board.healed(target)
             self._directory["breaker"].send_unbounded(ResourceHealed(target))
+            self._directory["fallback"].send_unbounded(WorksAgain(resource=target))
             self._gates.pop(target, None)
             if len(recovery.waiting) + sum(len(follower.waiting) for follower in followers) > 1:
                 gate = self._gate_of(target)

@@ -227,12 +227,13 @@ class RecoveryResult:
         wait_time: Seconds to wait before the next call, above 0 only with CIRCUIT_OPEN.
         duration: Seconds from the report to this answer.
         joined: This answer was shared with the recovery of an earlier report of the same failure.
-        degraded: The value is a substitute: stale, simpler or partial. The last step's detail says how.
+        degraded: The value is a substitute: stale, simpler or partial. `degradation` says how.
         steps: What was tried, in order.
         operation: What failed.
         resource: What it failed on.
         code: The kind of failure; None if nothing failed.
         started_at: When, as Unix time, for people and logs; everything measured is monotonic.
+        age: Seconds since a degraded value was the real one, where it is from before; else None.
     """
 
     recovery_id: RecoveryId | None
@@ -249,6 +250,12 @@ class RecoveryResult:
     resource: str | None = None
     code: ErrorCode | None = None
     started_at: float = 0.0
+    age: float | None = None
+
+    @property
+    def degradation(self) -> str:
+        """In what way a degraded value is less than the real one, in the words of the step that gave it; else ""."""
+        return self.steps[-1].detail if self.degraded and self.steps else ""
 
     def to_dict(self, *, value: bool = False) -> dict[str, Any]:
         """The result as JSON-safe data, redacted.
@@ -273,6 +280,8 @@ class RecoveryResult:
             "code": None if self.code is None else str(self.code),
             "started_at": self.started_at,
         }
+        if self.age is not None:
+            shown["age"] = self.age
         if value:
             shown["value"] = redact(self.value)
         return shown

@@ -199,6 +199,8 @@ def _value_or_error(ending: Ending, error: BaseException) -> Any:
     result = ending.result
     if ending.has_value:
         return result.value
+    if ending.refusal is not None:
+        raise ending.refusal from error
     if result.status is RecoveryStatus.CIRCUIT_OPEN and ending.opened_by is not error:
         raise CircuitOpenError(result.wait_time, result.operation) from error
     return RAISE
@@ -288,6 +290,8 @@ def _value_or_rejection(ending: Ending, call: Call) -> Any:
     result = ending.result
     if ending.has_value:
         return result.value
+    if call.error is None and ending.refusal is not None:
+        raise ending.refusal from ending.opened_by
     if call.error is None:
         raise CircuitOpenError(result.wait_time, result.operation) from ending.opened_by
     if _value_or_error(ending, call.error) is RAISE:

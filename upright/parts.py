@@ -12,7 +12,7 @@ from upright.actors.control import ControlServer
 from upright.actors.directory import Directory
 from upright.actors.drivers import drive
 from upright.actors.edge import Call, Edge
-from upright.actors.fallback import Chains, ChainView, FallbackActor
+from upright.actors.fallback import Chains, ChainView, FallbackActor, WorksAgain
 from upright.actors.healing import HealingActor
 from upright.actors.letters import dead_letters
 from upright.actors.monitor import MonitorActor, MonitorState
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Parts"]
 
+_MAX_CHAINS: Final = 1_000
 _OWN_OPTIONS: Final = ("heal_wait", "deadline", "idempotent")
 
 
@@ -87,8 +88,16 @@ class Parts:
         hang = self.config.supervision.hang_timeout
         flags = self.flags
         recovery = [
-            leaf("breaker", BreakerActor, self.board, self.operations, self.trips, hang_timeout=hang),
-            leaf("fallback", FallbackActor, self.chains, hang_timeout=hang),
+            leaf("breaker", BreakerActor, self.board, self.operations, self.trips, self.directory, hang_timeout=hang),
+            leaf(
+                "fallback",
+                FallbackActor,
+                self.chains,
+                self.operations,
+                self.steps,
+                lambda: flags.now.intelligent_fallback,
+                hang_timeout=hang,
+            ),
             leaf("healing", HealingActor, self.board, self.healers, self.config.healing, hang_timeout=hang),
             leaf(
                 "orchestrator",
@@ -182,10 +191,15 @@ class Parts:
         for strategy in strategies:
             if not isinstance(strategy, HealingStrategy | FallbackChain | Collector):
                 raise ConfigError("register.strategies", strategy, "a HealingStrategy, a FallbackChain or a Collector")
+        chains = [strategy for strategy in strategies if isinstance(strategy, FallbackChain)]
+        if len(self.chains.keys() | {chain.operation for chain in chains}) > _MAX_CHAINS:
+            raise ConfigError("register.strategies", chains[-1], f"at most {_MAX_CHAINS} chains in all")
+        for chain in chains:
+            self.chains[chain.operation] = ChainView(chain)
+            if self.directory.is_open and any(step.catch_up is not None for step in chain.steps):
+                self.directory["fallback"].send_unbounded(WorksAgain(operation=chain.operation))
         for strategy in strategies:
-            if isinstance(strategy, FallbackChain):
-                self.chains[strategy.operation] = ChainView(strategy)
-            elif isinstance(strategy, Collector):
+            if isinstance(strategy, Collector):
                 self.host.collector = strategy
         healing = tuple(s for s in strategies if isinstance(s, HealingStrategy))
         if healing:
