@@ -61,6 +61,7 @@ class Board:
         joined_reports: Reports that shared the recovery of an earlier one.
         refused_reports: Reports that nobody could take.
         fallback_activations: Values that a fallback chain gave.
+        unlisted_answers: Of those, the ones for open circuits that came too fast to be told one by one.
         retries: Calls that were made again by the retry stage.
     """
 
@@ -79,6 +80,7 @@ class Board:
     joined_reports: Tally = field(default_factory=Tally)
     refused_reports: Tally = field(default_factory=Tally)
     fallback_activations: Tally = field(default_factory=Tally)
+    unlisted_answers: Tally = field(default_factory=Tally)
     retries: Tally = field(default_factory=Tally)
 
     def resource(self, name: str) -> ResourceView:

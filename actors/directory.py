@@ -34,7 +34,8 @@ class Directory:
     @property
     def is_open(self) -> bool:
         """Whether the tree is up: started, and neither stopped, nor given up, nor forked away."""
-        return not self.closed and self.root is not None and self.root.is_alive()
+        root = self.root
+        return not (self.closed or root is None or root._lane.closed)  # noqa: SLF001 - asked by each call that fails
 
     def __getitem__(self, name: str) -> Address[Any]:
         """Return the address of the actor with this name.

@@ -15,7 +15,7 @@ import random
 import time
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from upright.actors.breaker import CallFailed, ProbeEnded
 from upright.actors.counsel import Consult, Counsel, Inquire
@@ -27,7 +27,7 @@ from upright.strategies.breaker import BreakerState
 from upright.strategies.classification import Classification, classify
 from upright.strategies.codes import ErrorCode
 from upright.strategies.errors import CircuitOpenError
-from upright.strategies.fallback.chain import NothingToOfferError, RefusedError, Substitute
+from upright.strategies.fallback.chain import FallbackStep, NothingToOfferError, RefusedError, Substitute
 from upright.strategies.idempotency import is_repeatable
 from upright.strategies.report import (
     ErrorReport,
@@ -50,11 +50,10 @@ if TYPE_CHECKING:
     from upright.actors.reply import ReplyFuture
     from upright.actors.worker import WorkerPool
     from upright.strategies.breaker import BreakerSnapshot
-    from upright.strategies.fallback.chain import FallbackStep
     from upright.strategies.flags import Flags
     from upright.strategies.permits import Permit
 
-__all__ = ["Call", "Edge", "Ending"]
+__all__ = ["Call", "Edge", "Ending", "Tried"]
 
 _FRESHLY_HEALED: Final = 5.0  # seconds after a proven healing in which a half-open circuit is waited for
 _GATE_WAIT: Final = 5.0  # seconds that a call waits for those before it to be made again after a shared healing
@@ -77,6 +76,26 @@ class Ending(NamedTuple):
     refusal: RefusedError | None = None
 
 
+class Tried(NamedTuple):
+    """A fallback step that was tried before the flow came to it; it is not to be tried twice.
+
+    Attributes:
+        index: Its place in the chain.
+        value: What it gave, perhaps still to be awaited.
+        error: What it raised instead.
+    """
+
+    index: int
+    value: Any
+    error: Exception | None
+
+    def again(self, _context: Mapping[str, Any]) -> Any:
+        """Come out as it did."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
 @dataclass(slots=True)
 class Call:
     """One call on its way through the flow.
@@ -97,6 +116,7 @@ class Call:
         untold: What the breaker is to hear once the orchestrator has been asked; see `Edge.meet_circuit`.
         made: Holds the value once the call has returned one.
         refusal: What a fallback step refused the call with.
+        tried: The fallback step that was tried on the short way, see upright.outage.
     """
 
     operation: Operation
@@ -114,6 +134,7 @@ class Call:
     untold: CallFailed | ProbeEnded | None = None
     made: tuple[Any] | None = None
     refusal: RefusedError | None = None
+    tried: Tried | None = None
 
 
 # Commands of the flow. A driver answers `Wait`, `Invoke` and `Try` with (value, error).
@@ -153,6 +174,12 @@ class Retry(NamedTuple):
     deadline: float | None
 
 
+class Switches(Protocol):
+    """The flags of a tree; `now` is replaced as a whole."""
+
+    now: Flags
+
+
 class Edge:
     """What callers of one tree share: where to read, and whom to tell.
 
@@ -163,16 +190,16 @@ class Edge:
         operations: The operations.
         chains: The fallback chains.
         pool: Workers for steps with a timeout.
-        flags: Gives the present flags.
+        switches: Holds the present flags as `now`.
     """
 
     __slots__ = (
         "board",
         "chains",
         "directory",
-        "flags",
         "operations",
         "pool",
+        "switches",
     )
 
     def __init__(
@@ -183,19 +210,19 @@ class Edge:
         operations: Operations,
         chains: Chains,
         pool: WorkerPool,
-        flags: Callable[[], Flags],
+        switches: Switches,
     ) -> None:
         self.directory = directory
         self.board = board
         self.operations = operations
         self.chains = chains
         self.pool = pool
-        self.flags = flags
+        self.switches = switches
 
     @property
     def active(self) -> bool:
         """Whether anybody is there to recover: the tree is up and the stage is switched on."""
-        return self.directory.is_open and self.flags().recovery_orchestrator
+        return self.directory.is_open and self.switches.now.recovery_orchestrator
 
     # Outcomes: appended to the log by the caller, judged by the breaker.
 
@@ -257,7 +284,7 @@ class Edge:
             return self._end(call, RecoveryStatus.FAILED)
         repeatable = call.attempt is not None and is_repeatable(report.error, operation.options.idempotent)
         counsel = yield from self._consult(call, report)
-        acts = not self.flags().observe_only
+        acts = not self.switches.now.observe_only
         if counsel.healed:
             if call.attempt is None or not repeatable or not acts:
                 return self._end(call, RecoveryStatus.HEALED)
@@ -314,7 +341,7 @@ class Edge:
             operation.inquired is not snapshot
             and snapshot.state is BreakerState.OPEN
             and bool(self.board.strategies)
-            and self.flags().self_healing
+            and self.switches.now.self_healing
         )
 
     def _admitted(
@@ -348,7 +375,7 @@ class Edge:
         call.steps.extend(counsel.steps)
         call.joined = counsel.joined
         repeatable = call.attempt is not None and is_repeatable(report.error, call.operation.options.idempotent)
-        if self.flags().observe_only:
+        if self.switches.now.observe_only:
             return self._end(call, RecoveryStatus.HEALED if counsel.healed else RecoveryStatus.FAILED)
         if counsel.healed:
             if not repeatable:
@@ -459,7 +486,7 @@ class Edge:
         outcome = StepOutcome.FAILED if blocked else StepOutcome.SUCCEEDED
         call.steps.append(RecoveryStep(Stage.BREAKER, operation.name, outcome, 0.0, str(snapshot.state)))
         chain = self.chains.get(operation.name)
-        if chain is not None and self.flags().intelligent_fallback:
+        if chain is not None and self.switches.now.intelligent_fallback:
             given = yield from self._fall_back(call, chain)
             if given is not None:
                 status = RecoveryStatus.CIRCUIT_OPEN if blocked else RecoveryStatus.RECOVERED
@@ -495,7 +522,12 @@ class Edge:
         context = self.fallback_context(call)
         for index, step in chain.order:
             began = monotonic()
-            value, error = yield Try(step, context)
+            tried = call.tried
+            if tried is not None and tried.index == index:
+                call.tried = None
+                value, error = yield Try(FallbackStep(step.name, tried.again), context)
+            else:
+                value, error = yield Try(step, context)
             now = monotonic()
             if error is None:
                 given = value if isinstance(value, Substitute) else Substitute(value)

@@ -244,6 +244,7 @@ class MonitorActor(SupervisedActor):
             "history": len(state.history()),
             "listed": state.listed,
             "joined_answers": state.joined_answers,
+            "unlisted_answers": self._board.unlisted_answers.value,
             "answers": {" ".join(filter(None, key)): number for key, number in sorted(state.answers.items())},
             "alerts": {
                 "issued": state.alerts_issued,

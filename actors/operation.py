@@ -68,6 +68,8 @@ class Operation:
         budget: What its retries are paid from.
         changed: Settled when the circuit changes its state, and then replaced, by the breaker actor.
         rejected: Calls that the circuit kept away, for the status; raised by callers, approximately.
+        listed_from: When the second began in which `listed` answers of its open circuit were listed one by one; see
+            upright.outage. Both are changed by callers, approximately.
         inquired: The state of the circuit since which the orchestrator was asked whether it heals the resource.
     """
 
@@ -77,6 +79,8 @@ class Operation:
         "budget",
         "changed",
         "inquired",
+        "listed",
+        "listed_from",
         "name",
         "options",
         "rejected",
@@ -91,6 +95,8 @@ class Operation:
         self.budget: RetryBudget | None = options.retry.new_budget()
         self.changed: ReplyFuture[None] = ReplyFuture()
         self.rejected = 0
+        self.listed_from = 0.0
+        self.listed = 0
         self.inquired: BreakerSnapshot | None = None
 
     @property

@@ -32,16 +32,27 @@ class ConfigError(UprightError, ValueError):
 class CircuitOpenError(UprightError):
     """A call was rejected, because the circuit of its operation is open; `__cause__` is the last counted failure.
 
+    Made from `wait_time` and, optionally, `operation`, in this order.
+
     Attributes:
         operation: Whose circuit.
         wait_time: Seconds after which a call is worth making again.
     """
 
-    def __init__(self, wait_time: float, operation: str = "") -> None:
-        # Not spelled out here: rejections come by the thousand, and their texts are rarely read.
-        super().__init__(wait_time, operation)
-        self.wait_time = wait_time
-        self.operation = operation
+    # Rejections come by the thousand, so making one is left to BaseException, which keeps its arguments in `args`,
+    # and nothing is spelled out before somebody reads it.
+
+    @property
+    def wait_time(self) -> float:
+        """Seconds after which a call is worth making again."""
+        seconds: float = self.args[0]
+        return seconds
+
+    @property
+    def operation(self) -> str:
+        """Whose circuit."""
+        name: str = self.args[1] if len(self.args) > 1 else ""
+        return name
 
     def __str__(self) -> str:
         return f"the circuit of {self.operation!r} is open; worth another try in {self.wait_time:.3g} s"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from upright.actors.drivers import drive, drive_async
 from upright.actors.edge import Call, note_failure
+from upright.outage import answer_at_once
 from upright.strategies.classification import classify
 from upright.strategies.errors import CircuitOpenError, ConfigError
 from upright.strategies.report import RecoveryStatus
@@ -22,7 +23,7 @@ from upright.strategies.report import RecoveryStatus
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from upright.actors.edge import Edge, Ending
+    from upright.actors.edge import Edge, Ending, Tried
     from upright.actors.operation import Operation
     from upright.strategies.breaker import BreakerSnapshot
 
@@ -77,10 +78,11 @@ def _protected_sync(function: Callable[..., Any], binding: Binding) -> Callable[
     def call(*args: Any, **kwargs: Any) -> Any:
         snapshot = binding.breaker.snapshot
         if not snapshot.passes:
-            return _met_circuit(binding, snapshot, function, args, kwargs)
+            done, value = answer_at_once(binding, snapshot, args, kwargs)
+            return value if done else _met_circuit(binding, function, args, kwargs, value)
         began = monotonic()
         try:
-            value = function(*args, **kwargs)
+            value = function(*args, **kwargs) if kwargs else function(*args)  # half as dear without the dict
         except Exception as error:
             value = _failed(binding, snapshot, began, error, function, args, kwargs)
             if value is RAISE:
@@ -101,10 +103,11 @@ def _protected_async(function: Callable[..., Any], binding: Binding) -> Callable
     async def call(*args: Any, **kwargs: Any) -> Any:
         snapshot = binding.breaker.snapshot
         if not snapshot.passes:
-            return await _met_circuit_async(binding, snapshot, function, args, kwargs)
+            done, value = answer_at_once(binding, snapshot, args, kwargs)
+            return value if done else await _met_circuit_async(binding, function, args, kwargs, value)
         began = monotonic()
         try:
-            value = await function(*args, **kwargs)
+            value = await (function(*args, **kwargs) if kwargs else function(*args))
         except Exception as error:
             value = await _failed_async(binding, snapshot, began, error, function, args, kwargs)
             if value is RAISE:
@@ -211,15 +214,16 @@ def _value_or_error(ending: Ending, error: BaseException) -> Any:
 
 def _met_circuit(
     binding: Binding,
-    snapshot: BreakerSnapshot,
     function: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
+    tried: Tried | None,
 ) -> Any:
     edge = binding.edge
-    if edge is None or not edge.active or edge.flags().observe_only:
+    if edge is None or not edge.active or edge.switches.now.observe_only:
         return function(*args, **kwargs)
-    call = _turned_away(binding, edge, snapshot, function, args, kwargs)
+    attempt = partial(function, *args, **kwargs)
+    call = Call(binding.operation, None, attempt, monotonic(), arguments=(args, kwargs), tried=tried)
     try:
         ending = drive(edge, edge.meet_circuit(call))
     except Exception as internal:
@@ -231,15 +235,16 @@ def _met_circuit(
 
 async def _met_circuit_async(
     binding: Binding,
-    snapshot: BreakerSnapshot,
     function: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
+    tried: Tried | None,
 ) -> Any:
     edge = binding.edge
-    if edge is None or not edge.active or edge.flags().observe_only:
+    if edge is None or not edge.active or edge.switches.now.observe_only:
         return await function(*args, **kwargs)
-    call = _turned_away(binding, edge, snapshot, function, args, kwargs)
+    attempt = partial(function, *args, **kwargs)
+    call = Call(binding.operation, None, attempt, monotonic(), arguments=(args, kwargs), tried=tried)
     try:
         call.loop = asyncio.get_running_loop()
         ending = await drive_async(edge, edge.meet_circuit(call))
@@ -249,31 +254,6 @@ async def _met_circuit_async(
         return _value_or_rejection(ending, call)
     value = _without_recovery(call)
     return value if call.made is not None else await value
-
-
-def _turned_away(
-    binding: Binding,
-    edge: Edge,
-    snapshot: BreakerSnapshot,
-    function: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-) -> Call:
-    """Reject at once where nothing else could come of it: an outage has many such calls, and they must be cheap."""
-    operation = binding.operation
-    began = monotonic()
-    view = edge.board.resource(operation.target)
-    if (
-        began < snapshot.retry_at
-        and view.healing is None
-        and view.healed_at < snapshot.since
-        and not edge.may_be_healing(operation, snapshot)
-    ):
-        chain = edge.chains.get(operation.name)
-        if chain is None or not edge.flags().intelligent_fallback:
-            operation.rejected += 1
-            raise CircuitOpenError(snapshot.wait_time(began), operation.name) from snapshot.cause
-    return Call(operation, None, partial(function, *args, **kwargs), began, arguments=(args, kwargs))
 
 
 def _without_recovery(call: Call) -> Any:

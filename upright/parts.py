@@ -74,7 +74,7 @@ class Parts:
             operations=self.operations,
             chains=self.chains,
             pool=self.steps,
-            flags=lambda: flags.now,
+            switches=flags,
         )
 
     def start(self) -> None:

@@ -123,7 +123,7 @@ class Tree(AbstractContextManager["Tree"]):
         attempt = functools.partial(function, *args, **kwargs)
         call = Call(found, None, attempt, monotonic(), arguments=(args, kwargs))
         snapshot = found.breaker.snapshot
-        if not snapshot.passes and edge.active and not edge.flags().observe_only:
+        if not snapshot.passes and edge.active and not edge.switches.now.observe_only:
             try:
                 return drive(edge, edge.meet_circuit(call)).result
             except Exception as internal:

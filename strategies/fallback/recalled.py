@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from upright.strategies.errors import ConfigError
 from upright.strategies.fallback.chain import FallbackStep, NothingToOfferError, Substitute
-from upright.strategies.fallback.remembering import AnswerStore
+from upright.strategies.fallback.remembering import AnswerStore, call_key, prompt_key
 from upright.strategies.fallback.writes import is_certain_write
 from upright.strategies.options import require_seconds
 from upright.strategies.procedure import run
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["RecalledStep", "age_text"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
+
+_PLAIN: Final = frozenset({str, int, bool, type(None)})  # equal values of one of these types have equal keys
+_MAX_KEYS: Final = 1_000  # arguments whose key is known without making it; all forgotten at the limit
+_MAX_TEXT: Final = 1_000  # characters of arguments worth keeping for that
 
 
 class RecalledStep(FallbackStep):
@@ -63,6 +67,11 @@ class RecalledStep(FallbackStep):
             weight=weight,
             blocking=store.blocking,
         )
+        self._keys: dict[Any, str] = {}
+        # Another key function may look at more than the arguments, such as the tenant of the request.
+        self._keeps_keys = store.key in (call_key, prompt_key)
+        if not store.asynchronous:
+            self.glance = self._glance
 
     def remembering(self, function: F) -> F:
         """Decorate the operation, inside of `protect`, so that each answer is remembered; see AnswerStore."""
@@ -72,6 +81,25 @@ class RecalledStep(FallbackStep):
     def details(self) -> dict[str, Any]:
         """Which store, and how many answers it could not take."""
         return {"store": type(self.store).__name__, "lost": self.store.lost.value}
+
+    def _glance(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        types = tuple(map(type, args))
+        keeps = self._keeps_keys and not kwargs and _PLAIN.issuperset(types)
+        key = self._keys.get((args, types)) if keeps else None
+        if key is None:
+            if not self.answers_writes and is_certain_write({"args": args, "kwargs": kwargs}):
+                raise NothingToOfferError("the call writes, and was not made")
+            key = self.store.key(*args, **kwargs)
+            if keeps and sum(len(text) for text in args if isinstance(text, str)) <= _MAX_TEXT:
+                if len(self._keys) >= _MAX_KEYS:
+                    self._keys.clear()
+                self._keys[(args, types)] = key
+        found = self.store.get(key)
+        if found is None:
+            raise NothingToOfferError("nothing is remembered for these arguments")
+        if self._max_age is not None and found.age > self._max_age:
+            raise NothingToOfferError(f"the answer is {age_text(found.age)} old")
+        return found.value
 
     def _recall(self, context: Mapping[str, Any]) -> Any:
         return run(self._recalling(context))
