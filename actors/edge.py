@@ -80,12 +80,12 @@ class Tried(NamedTuple):
     """A fallback step that was tried before the flow came to it; it is not to be tried twice.
 
     Attributes:
-        index: Its place in the chain.
+        place: Its place in the chain.
         value: What it gave, perhaps still to be awaited.
         error: What it raised instead.
     """
 
-    index: int
+    place: int
     value: Any
     error: Exception | None
 
@@ -523,7 +523,7 @@ class Edge:
         for index, step in chain.order:
             began = monotonic()
             tried = call.tried
-            if tried is not None and tried.index == index:
+            if tried is not None and tried.place == index:
                 call.tried = None
                 value, error = yield Try(FallbackStep(step.name, tried.again), context)
             else:

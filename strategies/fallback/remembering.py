@@ -9,8 +9,7 @@ import inspect
 import json
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from upright.strategies.errors import ConfigError
 from upright.strategies.fallback.chain import NothingToOfferError
@@ -74,8 +73,7 @@ def _plain(value: Any) -> Any:
     return " ".join(value.casefold().split()) if isinstance(value, str) else value
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
+class Remembered(NamedTuple):
     """An answer from before.
 
     Attributes:

@@ -6,12 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from upright.strategies.healing.memory import MemoryCleanup as MemoryCleanup
-
     from upright.strategies.healing.api import ApiRetry as ApiRetry
     from upright.strategies.healing.base import HealingFailed as HealingFailed
     from upright.strategies.healing.base import HealingStrategy as HealingStrategy
     from upright.strategies.healing.database import DatabaseReconnection as DatabaseReconnection
+    from upright.strategies.healing.memory import MemoryCleanup as MemoryCleanup
     from upright.strategies.healing.redis import RedisReconnection as RedisReconnection
     from upright.strategies.healing.websocket import WebSocketReconnection as WebSocketReconnection
     from upright.strategies.healing.websocket_manager import WebSocketManager as WebSocketManager
