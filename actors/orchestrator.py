@@ -74,8 +74,21 @@ class _Recovery(Carried):
     joined: int = 0
     merged: Tally = field(default_factory=Tally)
     done: ReplyFuture[bool] = field(default_factory=ReplyFuture)
+    asked: bool = False  # the healing actor has the request, and will answer it once
+    outcome: Answered | None = None  # its answer, kept until it is dealt with: a crash in between must not lose it
     follows: bool = False  # waits for the healing of the same resource that another recovery has begun
     look_at: float = float("inf")  # when the next wait is over, as a timer of this incarnation knows
+
+
+class _HealingReply(TellBack):
+    """Tells how a healing came out, and notes it on the recovery first, where the next incarnation finds it."""
+
+    __slots__ = ()
+
+    def _tell(self, answered: Answered) -> bool:
+        if self.key.outcome is None:
+            self.key.outcome = answered
+        return super()._tell(answered)
 
 
 class OrchestratorActor(SupervisedActor):
@@ -152,7 +165,10 @@ class OrchestratorActor(SupervisedActor):
         recovery.look_at = float("inf")
         self._look_at(recovery, min(recovery.waiting.values(), default=float("inf")))
         self._board.recovering[recovery.id] = recovery.merged
-        self._heal(recovery)
+        if recovery.outcome is not None:
+            self._healing_ended(recovery, recovery.outcome)
+        elif not recovery.asked or not self._healing_on():
+            self._heal(recovery)  # which answers at once when healing was switched off meanwhile
 
     def on_receive(self, message: Any) -> Any:
         if isinstance(message, ErrorReport | Consult):
@@ -252,7 +268,9 @@ class OrchestratorActor(SupervisedActor):
             return
         recovery.follows = False
         self._board.set_healing(target, recovery.done)
-        self._directory["healing"].send(Heal(recovery.report, recovery.loop), TellBack(self.actor_ref, recovery))
+        recovery.outcome = None
+        self._directory["healing"].send(Heal(recovery.report, recovery.loop), _HealingReply(self.actor_ref, recovery))
+        recovery.asked = True  # from here on a second request could only heal twice
 
     def _healing_ended(self, recovery: _Recovery, answered: Answered) -> None:
         outcome = answered.value
@@ -264,7 +282,8 @@ class OrchestratorActor(SupervisedActor):
         followers = [r for r in self._recoveries.values() if r.follows and r.report.target == target]
         gate = None
         if outcome.proven:
-            self._board.healed(target)
+            if self._board.resource(target).healing is recovery.done:  # else an incarnation that crashed here did it
+                self._board.healed(target)
             self._directory["breaker"].send_unbounded(ResourceHealed(target))
             self._directory["fallback"].send_unbounded(WorksAgain(resource=target))
             self._gates.pop(target, None)
