@@ -156,6 +156,7 @@ MODULES = {
     "urllib3": ["urllib3.exceptions"],
     "aiohttp": ["aiohttp"],
     "websockets": ["websockets.exceptions"],
+    "upright": ["upright.strategies.healing"],
 }
 
 
