@@ -60,16 +60,13 @@ class CallFailed:
 
 @dataclass(frozen=True, slots=True)
 class ProbeEnded:
-    """A call that was let through by a permit has ended.
+    """A call that was let through by a permit has ended; how, is noted on the permit.
 
     From: the caller. To: the breaker. Reply: none.
     """
 
     operation: Operation
     permit: Permit
-    failed: bool
-    took: float
-    error: BaseException | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +134,7 @@ class BreakerActor(SupervisedActor):
         for operation in self._operations:
             if not operation.breaker.snapshot.passes:
                 self._not_closed[operation] = None
+                self._catch_up(operation, monotonic())
         self._plan()
 
     def on_receive(self, message: Any) -> Any:
@@ -147,18 +145,8 @@ class BreakerActor(SupervisedActor):
                 return None  # the resource was proven to work since: this must not close what the proof has opened
             self._changed(operation, operation.breaker.on_failure(now, random.random(), message.error))
         elif isinstance(message, ProbeEnded):
-            operation = message.operation
-            self._changed(
-                operation,
-                operation.breaker.on_probe(
-                    message.permit,
-                    failed=message.failed,
-                    took=message.took,
-                    now=now,
-                    random=random.random(),
-                    cause=message.error,
-                ),
-            )
+            operation, permit = message.operation, message.permit
+            self._changed(operation, operation.breaker.on_probe(permit, now=now, random=random.random()))
         elif isinstance(message, ResourceHealed):
             for operation in list(self._not_closed):
                 if operation.target == message.resource:
@@ -170,6 +158,7 @@ class BreakerActor(SupervisedActor):
         elif isinstance(message, _Due):
             self._timer = None
             for operation in list(self._not_closed):
+                self._catch_up(operation, now)  # of probes that were refused by a full mailbox, before they are overdue
                 self._changed(operation, operation.breaker.tick(now))
             self._plan()
         else:
@@ -185,6 +174,10 @@ class BreakerActor(SupervisedActor):
         else:
             self._changed(message.operation, breaker.auto(now))
         return str(breaker.state)
+
+    def _catch_up(self, operation: Operation, now: float) -> None:
+        for transition in operation.breaker.catch_up(now, random.random()):
+            self._changed(operation, transition)
 
     def _tighten(self, *, on: bool) -> None:
         for operation in self._operations:

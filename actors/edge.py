@@ -29,6 +29,7 @@ from upright.strategies.codes import ErrorCode
 from upright.strategies.errors import CircuitOpenError
 from upright.strategies.fallback.chain import FallbackStep, NothingToOfferError, RefusedError, Substitute
 from upright.strategies.idempotency import is_repeatable
+from upright.strategies.permits import ProbeOutcome
 from upright.strategies.report import (
     ErrorReport,
     RecoveryMethod,
@@ -264,7 +265,8 @@ class Edge:
         """
         if permit is not None:
             if error is None or classify(error).counted:
-                return ProbeEnded(operation, permit, error is not None, monotonic() - began, error)
+                permit.outcome = ProbeOutcome(error is not None, monotonic() - began, error)
+                return ProbeEnded(operation, permit)
             snapshot.release(permit)
         elif snapshot.passes:
             if error is None:

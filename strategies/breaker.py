@@ -188,13 +188,10 @@ class CircuitBreaker:
         self,
         permit: Permit,
         *,
-        failed: bool,
-        took: float,
         now: float,
         random: float,
-        cause: BaseException | None = None,
     ) -> Transition | None:
-        """Take the outcome of a probe.
+        """Take the outcome of a probe, which its holder has noted on the permit.
 
         One whose permit was revoked, given back or reported before, or belongs to an earlier round, is
         ignored. An open circuit whose wait is over turns half open on the way, which is what is returned if
@@ -202,21 +199,18 @@ class CircuitBreaker:
 
         Args:
             permit: What `acquire` gave out.
-            failed: Whether the probe failed.
-            took: Seconds that it took.
             now: The present.
             random: A number in [0, 1], for the jitter of the wait.
-            cause: The failure.
         """
         began = self.tick(now)
-        snapshot = self.snapshot
+        snapshot, outcome = self.snapshot, permit.outcome
         if snapshot.state is not BreakerState.HALF_OPEN or permit.probation is not snapshot.probation:
             return began
-        if not permit.settle():
+        if outcome is None or not permit.settle():
             return began
-        self._good_probes += not failed
-        self._failed_probes += failed
-        self._slow_probes += took > self.options.slow_call_duration
+        self._good_probes += not outcome.failed
+        self._failed_probes += outcome.failed
+        self._slow_probes += outcome.took > self.options.slow_call_duration
         rates = self._probe_rates()
         permitted = self.options.permitted_calls_in_half_open
         # Judged as if all the remaining probes went well: if that would not save it, nothing will.
@@ -224,10 +218,22 @@ class CircuitBreaker:
         reason = self._verdict(best, needed=permitted)
         if reason is not None:
             self._opens += 1
-            return self._open(now, random, f"probes: {reason}", rates, cause or snapshot.cause)
+            return self._open(now, random, f"probes: {reason}", rates, outcome.error or snapshot.cause)
         if rates.calls < permitted:
             return began
         return self._become(self._closed(now), "the probes went well", rates)
+
+    def catch_up(self, now: float, random: float) -> list[Transition]:
+        """Take the outcomes of probes that were noted on their permits, and whose report was lost.
+
+        Args:
+            now: The present.
+            random: A number in [0, 1], for the jitter of the wait.
+        """
+        probation = self.snapshot.probation
+        noted = () if probation is None else probation.noted()
+        changed = [self.on_probe(permit, now=now, random=random) for permit in noted]
+        return [transition for transition in changed if transition is not None]
 
     def tick(self, now: float) -> Transition | None:
         """Do what is due: begin probing when the wait is over, take back the permits of lost probes."""

@@ -14,10 +14,26 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
+from dataclasses import dataclass
 
 from upright.strategies.window import copied
 
-__all__ = ["Permit", "Probation"]
+__all__ = ["Permit", "Probation", "ProbeOutcome"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeOutcome:
+    """What a probe came to.
+
+    Attributes:
+        failed: Whether it failed.
+        took: Seconds that it took.
+        error: The failure; None for a success.
+    """
+
+    failed: bool
+    took: float
+    error: BaseException | None = None
 
 
 class Permit:
@@ -28,9 +44,11 @@ class Permit:
         slot: Its place there, from 0.
         claimed_at: When it was taken, on the monotonic clock; None while it is free.
         settled: Whether its fate is decided. Written by the one that decided it, so it may lag for a moment.
+        outcome: What the probe came to; its holder notes it before telling anybody, so that the outcome is found
+            when the message is lost with an owner that crashed.
     """
 
-    __slots__ = ("_turns", "claimed_at", "probation", "settled", "slot")
+    __slots__ = ("_turns", "claimed_at", "outcome", "probation", "settled", "slot")
 
     def __init__(self, probation: Probation, slot: int) -> None:
         self._turns = itertools.count()
@@ -38,6 +56,7 @@ class Permit:
         self.slot = slot
         self.claimed_at: float | None = None
         self.settled = False
+        self.outcome: ProbeOutcome | None = None
 
     def settle(self) -> bool:
         """Decide its fate: True for one caller ever, who then does what is to be done."""
@@ -84,6 +103,10 @@ class Probation:
         self._slots[permit.slot] = fresh
         self._free.append(fresh)
         return True
+
+    def noted(self) -> list[Permit]:
+        """Permits whose holder has noted an outcome that nobody has taken yet."""
+        return [permit for permit in tuple(self._slots) if permit.outcome is not None and not permit.settled]
 
     def revoke_overdue(self, now: float, limit: float) -> int:
         """Take back every permit claimed at least `limit` seconds ago; how many that were."""

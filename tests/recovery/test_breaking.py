@@ -15,7 +15,7 @@ import pytest
 from pykka.messages import ProxyCall
 from recovery_parts import Boot, Healer, Resource, Switch, broken_healer, chain, failing, wait_until
 
-from upright.actors.breaker import BreakerActor
+from upright.actors.breaker import BreakerActor, ProbeEnded
 from upright.actors.fallback import FallbackActor
 from upright.actors.healing import HealingActor
 from upright.actors.orchestrator import OrchestratorActor
@@ -406,6 +406,25 @@ def test_a_circuit_opens_and_probes_although_its_actor_crashes(boot: Boot, sabot
     for _ in range(5):
         tree.call("op", lambda: "back")
     wait_until(lambda: tree.breakers["op"].state is BreakerState.CLOSED)
+
+
+def test_a_probe_whose_report_crashed_the_breaker_still_counts(boot: Boot, sabotage: Sabotage) -> None:
+    tree = boot(
+        breaker={
+            "minimum_number_of_calls": 1,
+            "window_size": 1,
+            "wait_duration_in_open": 0.05,
+            "permitted_calls_in_half_open": 1,
+        }
+    )
+    tree.call("op", failing(ConnectionError("down")))
+    wait_until(lambda: tree.breakers["op"].state is BreakerState.HALF_OPEN)
+    sabotage.strike(
+        BreakerActor, "on_receive", raises(RuntimeError("lost")), when=lambda message: isinstance(message, ProbeEnded)
+    )
+    assert tree.call("op", lambda: "back").value == "back"
+    wait_until(lambda: tree.breakers["op"].state is BreakerState.CLOSED)
+    assert sabotage.struck == 1
 
 
 def test_the_order_of_a_chain_outlives_its_actor(boot: Boot) -> None:

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from upright.strategies.breaker import BreakerSnapshot, BreakerState, CircuitBreaker, Transition
 from upright.strategies.breaker_options import BreakerOptions
 from upright.strategies.errors import ConfigError
-from upright.strategies.permits import Permit, Probation
+from upright.strategies.permits import Permit, Probation, ProbeOutcome
 from upright.strategies.window import Rates, WindowType, copied, rates_of
 
 START = 1_000.0
@@ -53,10 +53,18 @@ def half_opened(**changed: Any) -> CircuitBreaker:
     return breaker
 
 
+def came_out(
+    breaker: CircuitBreaker, permit: Permit, *, failed: bool, took: float, now: float, random: float
+) -> Transition | None:
+    """Notes an outcome on its permit, and tells the owner as the boundary does."""
+    permit.outcome = ProbeOutcome(failed, took)
+    return breaker.on_probe(permit, now=now, random=random)
+
+
 def probe(breaker: CircuitBreaker, now: float, *, failed: bool = False, took: float = 0.0) -> Transition | None:
     permit = breaker.snapshot.acquire(now)
     assert permit is not None
-    return breaker.on_probe(permit, failed=failed, took=took, now=now, random=0.0)
+    return came_out(breaker, permit, failed=failed, took=took, now=now, random=0.0)
 
 
 # Window
@@ -222,10 +230,10 @@ def test_a_probe_may_report_before_the_owner_has_said_half_open() -> None:
     first, second = breaker.snapshot.acquire(START + 5), breaker.snapshot.acquire(START + 5)
     assert first is not None
     assert second is not None
-    turned = breaker.on_probe(first, failed=False, took=0.0, now=START + 6, random=0.0)
+    turned = came_out(breaker, first, failed=False, took=0.0, now=START + 6, random=0.0)
     assert turned is not None
     assert (turned.before, turned.after) == (BreakerState.OPEN, BreakerState.HALF_OPEN)
-    closed = breaker.on_probe(second, failed=False, took=0.0, now=START + 6, random=0.0)
+    closed = came_out(breaker, second, failed=False, took=0.0, now=START + 6, random=0.0)
     assert closed is not None
     assert closed.after is BreakerState.CLOSED
 
@@ -239,8 +247,8 @@ def test_the_wait_grows_with_jitter_up_to_its_maximum() -> None:
         assert permit is not None
         again = breaker.snapshot.acquire(now)
         assert again is not None
-        breaker.on_probe(permit, failed=True, took=0.0, now=now, random=1.0)
-        turned = breaker.on_probe(again, failed=True, took=0.0, now=now, random=1.0)
+        came_out(breaker, permit, failed=True, took=0.0, now=now, random=1.0)
+        turned = came_out(breaker, again, failed=True, took=0.0, now=now, random=1.0)
         assert turned is not None
         waits.append(turned.wait)
     assert waits == pytest.approx([2.4, 4.8, 6.0, 6.0, 6.0])
@@ -300,11 +308,11 @@ def test_a_probe_of_an_earlier_round_counts_for_nothing() -> None:
     late, failed = breaker.snapshot.acquire(START + 5), breaker.snapshot.acquire(START + 5)
     assert late is not None
     assert failed is not None
-    breaker.on_probe(failed, failed=True, took=0.0, now=START + 5, random=0.0)
+    came_out(breaker, failed, failed=True, took=0.0, now=START + 5, random=0.0)
     assert breaker.state is BreakerState.OPEN
-    assert breaker.on_probe(late, failed=False, took=0.0, now=START + 6, random=0.0) is None
+    assert came_out(breaker, late, failed=False, took=0.0, now=START + 6, random=0.0) is None
     breaker.tick(breaker.snapshot.retry_at)
-    assert breaker.on_probe(late, failed=False, took=0.0, now=START + 99, random=0.0) is None
+    assert came_out(breaker, late, failed=False, took=0.0, now=START + 99, random=0.0) is None
     assert breaker.rates(START + 99) == Rates()
 
 
@@ -313,7 +321,7 @@ def test_a_probe_reports_once() -> None:
     permit = breaker.snapshot.acquire(START + 5)
     assert permit is not None
     for _ in range(5):
-        breaker.on_probe(permit, failed=False, took=0.0, now=START + 5, random=0.0)
+        came_out(breaker, permit, failed=False, took=0.0, now=START + 5, random=0.0)
     assert breaker.rates(START + 5) == Rates(1, 0, 0)
 
 
@@ -404,7 +412,7 @@ def test_a_cancelled_probe_gives_its_permit_back_and_counts_as_neither() -> None
         assert permit is not None
         assert breaker.snapshot.acquire(START + 5) is None
         breaker.snapshot.release(permit)
-        assert breaker.on_probe(permit, failed=True, took=0.0, now=START + 5, random=0.0) is None
+        assert came_out(breaker, permit, failed=True, took=0.0, now=START + 5, random=0.0) is None
     assert breaker.rates(START + 5) == Rates()
     assert probe(breaker, START + 5) is not None
 
@@ -420,12 +428,28 @@ def test_a_probe_that_never_reports_gives_its_permit_back() -> None:
     breaker.tick(START + 35)
     again = breaker.snapshot.acquire(START + 35)
     assert again is not None
-    assert breaker.on_probe(lost, failed=True, took=0.0, now=START + 36, random=0.0) is None
+    assert came_out(breaker, lost, failed=True, took=0.0, now=START + 36, random=0.0) is None
     breaker.snapshot.release(lost)
     assert breaker.snapshot.acquire(START + 36) is None
-    closed = breaker.on_probe(again, failed=False, took=0.0, now=START + 36, random=0.0)
+    closed = came_out(breaker, again, failed=False, took=0.0, now=START + 36, random=0.0)
     assert closed is not None
     assert closed.after is BreakerState.CLOSED
+
+
+def test_outcomes_whose_report_was_lost_are_caught_up_with() -> None:
+    breaker = half_opened(permitted_calls_in_half_open=3)
+    permits = [breaker.snapshot.acquire(START + 5) for _ in range(3)]
+    assert breaker.catch_up(START + 6, 0.0) == []
+    for permit in permits[:2]:
+        assert permit is not None
+        permit.outcome = ProbeOutcome(failed=False, took=0.0)
+    assert breaker.catch_up(START + 6, 0.0) == []
+    assert breaker.rates(START + 6).calls == 2
+    assert permits[2] is not None
+    permits[2].outcome = ProbeOutcome(failed=False, took=0.0)
+    (closed,) = breaker.catch_up(START + 7, 0.0)
+    assert closed.after is BreakerState.CLOSED
+    assert breaker.catch_up(START + 7, 0.0) == []
 
 
 def test_a_caller_that_died_between_taking_a_permit_and_saying_so_loses_it_in_time() -> None:
@@ -599,7 +623,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule(data=st.data(), failed=st.booleans(), took=st.floats(0.0, 2.0))
     def report(self, data: st.DataObject, failed: bool, took: float) -> None:
         _, permit = self.held.pop(data.draw(st.integers(0, len(self.held) - 1)))
-        self.check(self.breaker.on_probe(permit, failed=failed, took=took, now=self.now, random=0.5))
+        self.check(came_out(self.breaker, permit, failed=failed, took=took, now=self.now, random=0.5))
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
