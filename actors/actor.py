@@ -20,7 +20,7 @@ from upright.actors.incarnation import Incarnation
 from upright.actors.ledger import Ticket
 from upright.actors.life import StopNow
 from upright.actors.mailbox import DEFAULT_MAILBOX_LIMIT, Lane
-from upright.actors.messages import Stop
+from upright.actors.messages import Provoke, Stop
 from upright.actors.reply import ReplyFuture
 from upright.strategies.errors import ConfigError
 from upright.strategies.options import is_finite_number
@@ -212,6 +212,8 @@ class SupervisedActor(pykka.ThreadingActor):
             return setattr(get_attr_directly(self, message.attr_path[:-1]), message.attr_path[-1], message.value)
         if kind is Stop or kind is messages._ActorStop:  # noqa: SLF001 - what pykka's own code sends to stop an actor
             return self._stop_in_order(message)
+        if kind is Provoke:
+            return message.function()
         return self.on_receive(message)
 
     def _stop_in_order(self, message: Any) -> None:

@@ -23,6 +23,7 @@ from upright.actors.events import RecoveryFinished
 from upright.actors.exits import describe
 from upright.actors.fallback import Chains, StepsTried
 from upright.actors.log import get_logger
+from upright.strategies import pace
 from upright.strategies.breaker import BreakerState
 from upright.strategies.classification import Classification, classify
 from upright.strategies.codes import ErrorCode
@@ -441,7 +442,7 @@ class Edge:
         assert attempt is not None  # noqa: S101 - the caller checked
         gate = counsel.gate
         if counsel.spread > 0:
-            yield Sleep(random.random() * counsel.spread)
+            yield Sleep(pace.seconds(random.random() * counsel.spread))
         inside = False
         if gate is not None:
             ticket = gate.enter()

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from upright.actors.address import Address
     from upright.actors.exits import ExitReason
     from upright.actors.reply import Answer
 
-__all__ = ["Answered", "ChildExited", "Down", "Stop", "SystemMessage"]
+__all__ = ["Answered", "ChildExited", "Down", "Provoke", "Stop", "SystemMessage"]
 
 
 class SystemMessage:
@@ -87,3 +89,13 @@ class Answered(SystemMessage):
     key: Any
     value: Any = None
     error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provoke:
+    """Run a function in the actor's thread as if it were its handler: how a test crashes an actor, or has it hang.
+
+    From: `upright.testing.inject`. To: any actor, in line with its other messages. Reply: the function's value.
+    """
+
+    function: Callable[[], Any]

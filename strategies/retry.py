@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import tenacity
 
+from upright.strategies import pace
 from upright.strategies.backoff import Backoff
 from upright.strategies.classification import Classification, classify
 from upright.strategies.errors import ConfigError
@@ -210,10 +211,10 @@ class RetryPolicy:
             return state.outcome is not None and state.outcome.failed
 
         def wait(state: tenacity.RetryCallState) -> float:
-            return self.wait(classify(_error_of(state)), state.attempt_number, random())
+            return pace.seconds(self.wait(classify(_error_of(state)), state.attempt_number, random()))
 
         def must_stop(state: tenacity.RetryCallState) -> bool:
-            if state.attempt_number >= self.attempts or not classify(_error_of(state)).retryable:
+            if state.attempt_number >= pace.attempts(self.attempts) or not classify(_error_of(state)).retryable:
                 return True
             if deadline is not None and (state.outcome_timestamp or 0.0) + state.upcoming_sleep > deadline:
                 return True

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,14 @@ def test_the_names_of_the_face_are_sorted_and_all_have_a_home() -> None:
     assert upright.__all__ == sorted(upright.__all__)
     assert set(upright.__all__) == set(upright._HOMES)
     assert dir(upright) == upright.__all__
+
+
+@pytest.mark.parametrize("face", [*FACES, "upright"])
+def test_no_name_that_is_loaded_lazily_is_that_of_a_module_beside_it(face: str) -> None:
+    # Importing that module would put it in the place of the name.
+    folder = Path(str(importlib.import_module(face).__file__)).parent
+    lazy = getattr(importlib.import_module(face), "_HOMES", {})
+    assert not [name for name in lazy if (folder / f"{name}.py").exists() or (folder / name).is_dir()]
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
@@ -75,7 +84,6 @@ def test_no_import_starts_a_thread_or_configures_a_log(module: str) -> None:
 
 def test_the_type_checker_sees_every_name_that_is_loaded_lazily() -> None:
     import ast
-    from pathlib import Path
 
     assert upright.__file__ is not None
     tree = ast.parse(Path(upright.__file__).read_text())

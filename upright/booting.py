@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,9 @@ from upright.parts import Parts
 from upright.tree import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["boot", "default_tree", "on_boot"]
+__all__ = ["boot", "default_tree", "on_boot", "restore_default"]
 
 _default: Tree | None = None
 _waiting: weakref.WeakSet[Any] = weakref.WeakSet()  # what rebinds itself to each new default tree
@@ -34,7 +35,6 @@ def boot(config: Any = None, *, strategies: Iterable[Any] = (), name: str = "upr
         ConfigError: A key or value of the configuration is wrong.
         StartFailed: An actor did not start; nothing was left running.
     """
-    global _default  # noqa: PLW0603 - there is one default tree per process, as promised
     from upright.config import load_config
     from upright.flags import FlagSet
 
@@ -42,10 +42,16 @@ def boot(config: Any = None, *, strategies: Iterable[Any] = (), name: str = "upr
     parts = Parts(effective, FlagSet(effective.flags, file=effective.flags_file), name)
     parts.register(strategies)
     parts.start()
-    _default = Tree(parts)
+    tree = Tree(parts)
+    _make_default(tree)
+    return tree
+
+
+def _make_default(tree: Tree | None) -> None:
+    global _default  # noqa: PLW0603 - there is one default tree per process, as promised
+    _default = tree
     for binding in list(_waiting):
-        binding.rebind(_default)
-    return _default
+        binding.rebind(tree)
 
 
 def default_tree() -> Tree | None:
@@ -54,5 +60,15 @@ def default_tree() -> Tree | None:
 
 
 def on_boot(binding: Any) -> None:
-    """Have `binding.rebind(tree)` called for every tree booted from now on; held weakly."""
+    """Have `binding.rebind(tree)` called for each new default tree, None if there is none again; held weakly."""
     _waiting.add(binding)
+
+
+@contextlib.contextmanager
+def restore_default() -> Iterator[None]:
+    """Make what is the default tree now (none, perhaps) the default again at the end of the block."""
+    before = _default
+    try:
+        yield
+    finally:
+        _make_default(before)

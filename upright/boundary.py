@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from upright.actors.drivers import drive, drive_async
 from upright.actors.edge import Call, note_failure
+from upright.interception import INTERCEPTED, follow, interceptor_of
 from upright.outage import answer_at_once
 from upright.strategies.classification import classify
 from upright.strategies.errors import CircuitOpenError, ConfigError
@@ -40,22 +41,37 @@ class Binding:
 
     Attributes:
         operation: Whose circuit and log the calls use.
-        breaker: Of that operation, one step nearer for the hot path.
+        breaker: Of that operation, one step nearer for the hot path; INTERCEPTED while calls are to be wrapped.
         edge: Of the tree; None: there is none, and calls are bare calls.
         slow: Seconds above which a call is slow.
+        wrap: What wraps each call; None but under fault injection.
     """
 
-    __slots__ = ("__weakref__", "breaker", "edge", "operation", "slow")
+    __slots__ = ("__weakref__", "breaker", "edge", "operation", "slow", "wrap")
 
-    def __init__(self, operation: Operation, edge: Edge | None) -> None:
+    breaker: Any
+    wrap: Callable[[Callable[..., Any]], Callable[..., Any]] | None
+
+    def __init__(self, operation: Operation, edge: Edge | None, *, plain: bool = False) -> None:
         self.bind(operation, edge)
+        if plain:
+            self.wrap = None
+            self.breaker = operation.breaker
+        else:
+            follow(self)
 
     def bind(self, operation: Operation, edge: Edge | None) -> None:
         """Belong to another operation from now on."""
         self.operation = operation
-        self.breaker = operation.breaker
         self.slow = operation.options.breaker.slow_call_duration
         self.edge = edge
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look again whether the operation's calls are intercepted."""
+        # In this order, so that a call under way finds the wrapper or the breaker, and never neither.
+        self.wrap = interceptor_of(self.operation.name)
+        self.breaker = self.operation.breaker if self.wrap is None else INTERCEPTED
 
 
 def protected(function: F, binding: Binding) -> F:
@@ -78,6 +94,8 @@ def _protected_sync(function: Callable[..., Any], binding: Binding) -> Callable[
     def call(*args: Any, **kwargs: Any) -> Any:
         snapshot = binding.breaker.snapshot
         if not snapshot.passes:
+            if snapshot is INTERCEPTED:
+                return protected(*_intercepted(binding, function))(*args, **kwargs)
             done, value = answer_at_once(binding, snapshot, args, kwargs)
             return value if done else _met_circuit(binding, function, args, kwargs, value)
         began = monotonic()
@@ -103,6 +121,8 @@ def _protected_async(function: Callable[..., Any], binding: Binding) -> Callable
     async def call(*args: Any, **kwargs: Any) -> Any:
         snapshot = binding.breaker.snapshot
         if not snapshot.passes:
+            if snapshot is INTERCEPTED:
+                return await protected(*_intercepted(binding, function))(*args, **kwargs)
             done, value = answer_at_once(binding, snapshot, args, kwargs)
             return value if done else await _met_circuit_async(binding, function, args, kwargs, value)
         began = monotonic()
@@ -121,6 +141,12 @@ def _protected_async(function: Callable[..., Any], binding: Binding) -> Callable
         return value
 
     return call
+
+
+def _intercepted(binding: Binding, function: Callable[..., Any]) -> tuple[Callable[..., Any], Binding]:
+    """Return what stands for the function in this one call, and a binding that is not intercepted again."""
+    wrap = binding.wrap  # None if the interception ended a moment ago
+    return function if wrap is None else wrap(function), Binding(binding.operation, binding.edge, plain=True)
 
 
 def _was_slow(binding: Binding, began: float) -> None:

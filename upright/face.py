@@ -57,20 +57,24 @@ def protect(
 class _LateBinding(Binding):
     """Follows the default tree."""
 
-    __slots__ = ("_given",)
+    __slots__ = ("_given", "_unbound")
 
     def __init__(self, operation: str, resource: str | None, idempotent: bool | None, overrides: Any) -> None:  # noqa: FBT001
         bare = OperationOptions(BreakerOptions(), RetryPolicy(), 0.0)
-        super().__init__(Operation(operation, resource, bare), None)
+        self._unbound = Operation(operation, resource, bare)
+        super().__init__(self._unbound, None)
         self._given = (operation, resource, idempotent, overrides)
         on_boot(self)
         tree = default_tree()
         if tree is not None:
             self.rebind(tree)
 
-    def rebind(self, tree: Tree) -> None:
-        """Belong to this tree from now on."""
-        self.bind(tree.operation(*self._given), tree.edge)
+    def rebind(self, tree: Tree | None) -> None:
+        """Belong to this tree from now on; to none, so that calls are bare calls, if there is none again."""
+        if tree is None:
+            self.bind(self._unbound, None)
+        else:
+            self.bind(tree.operation(*self._given), tree.edge)
 
 
 def report(

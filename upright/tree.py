@@ -13,6 +13,7 @@ from upright.actors.breaker import ForceCircuit
 from upright.actors.drivers import drive, drive_async
 from upright.actors.edge import Call, note_failure
 from upright.boundary import Binding, protected
+from upright.interception import entered, entered_async, intercepted
 from upright.strategies.classification import classify
 from upright.strategies.errors import ConfigError
 from upright.strategies.report import ErrorReport, RecoveryResult, RecoveryStatus, RecoveryStep, Stage, StepOutcome
@@ -120,7 +121,7 @@ class Tree(AbstractContextManager["Tree"]):
         """
         edge = self.edge
         found = edge.operations.get(operation)
-        attempt = functools.partial(function, *args, **kwargs)
+        attempt = functools.partial(intercepted(operation, function), *args, **kwargs)
         call = Call(found, None, attempt, monotonic(), arguments=(args, kwargs))
         snapshot = found.breaker.snapshot
         if not snapshot.passes and edge.active and not edge.switches.now.observe_only:
@@ -254,6 +255,7 @@ class Tree(AbstractContextManager["Tree"]):
         context: Mapping[str, Any] | None,
     ) -> Call:
         found = self.edge.operations.get(operation, resource)
+        call = None if call is None else intercepted(operation, call)
         report = ErrorReport(error, operation, resource or found.resource, context or {}, call)
         return Call(found, error, call, monotonic(), context=report.context, report=report)
 
@@ -334,9 +336,17 @@ class Boundary:
         self._began = 0.0
         self._snapshot: Any = None
 
-    def __enter__(self) -> Self:
+    def _begin(self) -> None:
         self._snapshot = self._operation.breaker.snapshot
         self._began = monotonic()
+
+    def __enter__(self) -> Self:
+        self._begin()
+        try:
+            entered(self._operation.name)
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     def __exit__(
@@ -362,7 +372,13 @@ class Boundary:
             note_failure(error, internal)
 
     async def __aenter__(self) -> Self:
-        return self.__enter__()
+        self._begin()
+        try:
+            await entered_async(self._operation.name)
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

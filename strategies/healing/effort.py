@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from upright.strategies import pace
 from upright.strategies.backoff import Backoff
 from upright.strategies.classification import classify
 from upright.strategies.failure_text import failure_text
@@ -63,7 +64,7 @@ class Effort:
         if wait >= self.seconds:
             raise HealingFailed(f"asked to wait {wait:g} s, which is longer than {self.seconds:g} s")
         if wait > 0:
-            yield Pause(wait)
+            yield Pause(pace.seconds(wait))
         attempt = 0
         while True:
             attempt += 1
@@ -75,8 +76,8 @@ class Effort:
                 found = classify(error, time.time())
                 if found.permanent:
                     raise HealingFailed(f"permanent: {failure_text(error)}", attempts=attempt) from error
-                pause = max(self.backoff.delay(attempt, self.random()), found.retry_after or 0.0)
-                if attempt >= self.attempts or self.now() + pause >= end:
+                pause = pace.seconds(max(self.backoff.delay(attempt, self.random()), found.retry_after or 0.0))
+                if attempt >= pace.attempts(self.attempts) or self.now() + pause >= end:
                     raise HealingFailed(
                         f"no success in {attempt} attempts: {failure_text(error)}", attempts=attempt
                     ) from error

@@ -47,7 +47,7 @@ for line in sys.stdin:
             checkout(line.strip() == "fail")
         except Exception:
             pass
-    while len(tree.history()) < 3:
+    while len(tree.history()) < 2:  # the third call may be rejected without a recovery
         time.sleep(0.002)
     print("done", flush=True)
 tree.stop()
