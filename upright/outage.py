@@ -46,10 +46,11 @@ def answer_at_once(
         return False, None
     flags, operation, now = edge.switches.now, binding.operation, monotonic()
     view = edge.board.resources.get(operation.resource or operation.name)
+    waits = operation.options.heal_wait > 0  # if not, a healing under way makes no difference to this call
     if (
         now >= snapshot.retry_at
-        or (view is not None and (view.healing is not None or view.healed_at >= snapshot.since))
-        or (operation.inquired is not snapshot and edge.may_be_healing(operation, snapshot))
+        or (view is not None and ((waits and view.healing is not None) or view.healed_at >= snapshot.since))
+        or (waits and operation.inquired is not snapshot and edge.may_be_healing(operation, snapshot))
         or flags.observe_only
         or not flags.recovery_orchestrator
         or not edge.directory.is_open

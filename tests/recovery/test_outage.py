@@ -7,7 +7,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from recovery_parts import Boot, Healer, Resource, broken_healer, chain, failing, wait_until
+from recovery_parts import Boot, Healer, Resource, Switch, broken_healer, chain, failing, wait_until
 
 from upright.outage import LISTED_A_SECOND
 from upright.strategies.breaker import BreakerState
@@ -154,6 +154,35 @@ def test_a_stopped_tree_turns_nobody_away(boot: Boot) -> None:
     assert {call() for _ in range(MANY)} == {"old"}
     tree.stop()
     assert call() == "value"
+
+
+def test_call_that_waits_for_no_healing_takes_the_short_way_while_one_runs(boot: Boot) -> None:
+    begun, over = Switch(), Switch()
+
+    def heal(_: Any) -> None:
+        begun.set()
+        over.wait()
+
+    tree = boot(
+        Healer(heal),
+        chain("op", ("cache", lambda _: "old")),
+        breaker={"minimum_number_of_calls": 1},
+        healing={"heal_wait": 0},
+    )
+    call = tree.protect("op")(failing(ConnectionError("down")))
+    try:
+        assert call() == "old"
+        begun.wait()
+        wait_until(lambda: tree.breakers["op"].state is BreakerState.OPEN)
+        operation = tree.edge.operations.find("op")
+        assert operation is not None
+        operation.listed_from = float("inf")
+        operation.listed = LISTED_A_SECOND
+        before = tree.edge.board.unlisted_answers.value
+        assert [call() for _ in range(MANY)] == ["old"] * MANY
+        assert tree.edge.board.unlisted_answers.value == before + MANY
+    finally:
+        over.set()
 
 
 def test_flags_hold_for_the_short_way(boot: Boot) -> None:
