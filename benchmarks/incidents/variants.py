@@ -1,22 +1,35 @@
 """Which episodes make up a run, and under which conditions they are simulated.
 
-The detector was developed on `base` and `harder`. `foreign` and `hostile` were held out: their figures
-are the ones to quote.
+The detector was developed on `base`, `harder`, `ragged`, `foreign` and `disguised`. `hostile`, `unseen` and `unlike`
+were held out until it was finished: their figures are the ones to quote.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from benchmarks.incidents.disguised import (
+    KNOWN_BENIGN,
+    KNOWN_GRADUAL,
+    UNSEEN_BENIGN,
+    UNSEEN_GRADUAL,
+    another_host,
+    coarsen,
+    reside,
+)
 from benchmarks.incidents.gradual import EXTRA_GRADUAL, GRADUAL
 from benchmarks.incidents.host import CLEAN, FAILURE, LIMIT, TICK, TICKS, Episode, Host, Script, log_uniform, play
 from benchmarks.incidents.sudden import ABRUPT, BENIGN, EXTRA_BENIGN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from upright.strategies.prediction.metrics import SystemMetrics
+
+Scenario = TypeVar("Scenario")
 
 __all__ = ["VARIANTS", "Job", "Variant", "make"]
 
@@ -31,9 +44,13 @@ class Variant:
         jitter: Largest shift of a reading's time, in ticks.
         gaps: Stretches of 2 to 12 missing readings per episode, on average.
         jumps: Clock jumps (suspends) of 5 minutes to 2 hours per episode, on average.
-        foreign: Adds the shapes that the specification of the benchmark does not list.
-        only_foreign: Leaves out those that it does list.
+        shapes: Which scenarios: "listed" by the specification of the benchmark, "foreign" to it, "known" and "unseen"
+            disguises.
         requests: Whether the detector sees request counts.
+        drops: Share of the readings that are lost one by one.
+        unknown: Share of the values that are None one by one.
+        elsewhere: Hosts of other sizes, and other ways to live near the limit.
+        coarse: Values in whole percent.
     """
 
     name: str
@@ -42,18 +59,24 @@ class Variant:
     jitter: float = 0.0
     gaps: float = 0.0
     jumps: float = 0.0
-    foreign: bool = False
-    only_foreign: bool = False
+    shapes: tuple[str, ...] = ("listed",)
     requests: bool = True
+    drops: float = 0.0
+    unknown: float = 0.0
+    elsewhere: bool = False
+    coarse: bool = False
 
     def kinds(self) -> dict[str, list[str]]:
         """Return the scenario names of each group."""
-        listed = not self.only_foreign
         return {
-            "gradual": [*(GRADUAL if listed else ()), *(EXTRA_GRADUAL if self.foreign else ())],
+            "gradual": [kind for shapes in self.shapes for kind in _GRADUAL[shapes]],
             "abrupt": list(ABRUPT),
-            "benign": [*(BENIGN if listed else ()), *(EXTRA_BENIGN if self.foreign else ())],
+            "benign": [kind for shapes in self.shapes for kind in _BENIGN[shapes]],
         }
+
+
+_GRADUAL = {"listed": GRADUAL, "foreign": EXTRA_GRADUAL, "known": KNOWN_GRADUAL, "unseen": UNSEEN_GRADUAL}
+_BENIGN = {"listed": BENIGN, "foreign": EXTRA_BENIGN, "known": KNOWN_BENIGN, "unseen": UNSEEN_BENIGN}
 
 
 VARIANTS = {
@@ -63,8 +86,34 @@ VARIANTS = {
         Variant("blind", requests=False),
         Variant("harder", noise=1.5, ramp=(8.0, 240.0)),
         Variant("ragged", noise=1.2, jitter=0.4, gaps=3.0, jumps=0.5),
-        Variant("foreign", foreign=True, only_foreign=True, noise=1.2, ramp=(12.0, 200.0), jitter=0.3, gaps=1.0),
-        Variant("hostile", foreign=True, noise=1.5, ramp=(8.0, 240.0), jitter=0.4, gaps=2.0, jumps=0.3),
+        Variant("foreign", shapes=("foreign",), noise=1.2, ramp=(12.0, 200.0), jitter=0.3, gaps=1.0),
+        Variant(
+            "disguised",
+            shapes=("known",),
+            noise=1.3,
+            ramp=(10.0, 240.0),
+            jitter=0.35,
+            gaps=1.5,
+            jumps=0.5,
+            drops=0.03,
+            unknown=0.01,
+            elsewhere=True,
+        ),
+        Variant("hostile", shapes=("listed", "foreign"), noise=1.5, ramp=(8.0, 240.0), jitter=0.4, gaps=2.0, jumps=0.3),
+        Variant("unseen", shapes=("listed", "unseen"), noise=1.25, ramp=(12.0, 240.0), jitter=0.3, gaps=1.0, jumps=0.5),
+        Variant(
+            "unlike",
+            shapes=("unseen",),
+            ramp=(20.0, 300.0),
+            jitter=0.45,
+            gaps=2.0,
+            jumps=1.0,
+            requests=False,
+            drops=0.05,
+            unknown=0.02,
+            elsewhere=True,
+            coarse=True,
+        ),
     )
 }
 
@@ -83,23 +132,27 @@ def make(job: Job) -> Episode:
     """Simulate one episode; the same job always gives the same episode."""
     rng, variant = Random(job.seed), job.variant
     host = Host.draw(rng, variant.noise)
+    if variant.elsewhere:
+        host = another_host(rng, host)
     script = Script(TICKS * 3 if job.group == "plain" else TICKS)
     if job.group == "gradual":
         length = max(4, round(log_uniform(rng, *variant.ramp) * 60 / TICK))
         onset = rng.randint(CLEAN, script.ticks - length - 60)
-        (GRADUAL | EXTRA_GRADUAL)[job.kind](rng, host, script, onset, length)
+        _scenario(_GRADUAL, job.kind)(rng, host, script, onset, length)
     elif job.group == "abrupt":
         ABRUPT[job.kind](rng, host, script)
     elif job.group == "benign":
-        (BENIGN | EXTRA_BENIGN)[job.kind](rng, host, script)
+        _scenario(_BENIGN, job.kind)(rng, host, script)
     elif job.group == "resident":
-        _reside(rng, host, script)
+        (reside if variant.elsewhere else _reside)(rng, host, script)
     for _ in range(_count(rng, variant.gaps)):
         start = rng.randint(CLEAN // 4, script.ticks - 20)
         script.missing.update(range(start, start + rng.randint(2, 12)))
     readings, ticks, latent = play(
         rng, host, script, requests=variant.requests, jitter=variant.jitter, jumps=_count(rng, variant.jumps)
     )
+    if variant.drops or variant.unknown or variant.coarse:
+        readings, ticks = _spoil(rng, variant, readings, ticks)
     factor = script.factor
     episode = Episode(job.kind, job.group, job.seed, readings, ticks, latent[factor] if factor else [], factor=factor)
     if script.onset is not None and factor is not None:
@@ -110,6 +163,26 @@ def make(job: Job) -> Episode:
         )
         episode.failure = next((t for t in range(onset, script.ticks) if series[t] >= FAILURE[factor]), script.ticks)
     return episode
+
+
+def _scenario(shapes: dict[str, dict[str, Scenario]], kind: str) -> Scenario:
+    return next(scenarios[kind] for scenarios in shapes.values() if kind in scenarios)
+
+
+def _spoil(
+    rng: Random, variant: Variant, readings: list[SystemMetrics], ticks: list[int]
+) -> tuple[list[SystemMetrics], list[int]]:
+    """Lose readings and values, and read coarsely, as the variant says."""
+    kept = [n for n in range(len(ticks)) if rng.random() >= variant.drops]
+    spoiled = []
+    for n in kept:
+        reading = coarsen(readings[n]) if variant.coarse else readings[n]
+        lost: dict[str, Any] = {name: None for name in _VALUES if rng.random() < variant.unknown}
+        spoiled.append(replace(reading, **lost) if lost else reading)
+    return spoiled, [ticks[n] for n in kept]
+
+
+_VALUES = ("memory", "response_ms", "error_rate", "connections", "cpu")
 
 
 def _count(rng: Random, mean: float) -> int:
