@@ -218,7 +218,7 @@ UNSEEN_GRADUAL: dict[str, Incident] = {
 def hourly_jobs(rng: Random, host: Host, script: Script) -> None:
     """A job at every full hour takes memory and CPU for some minutes."""
     period, length, phase = int(_minutes(60)), int(_minutes(rng.uniform(5, 15))), rng.randrange(120)
-    memory, cpu = min(rng.uniform(0.05, 0.20), 0.80 - host.memory), rng.uniform(0.2, 0.5)
+    memory, cpu = min(rng.uniform(0.05, 0.20), 0.80 - host.memory), rng.uniform(0.1, 0.35)
     for t in range(script.ticks):
         if (t + phase) % period < length:
             script.memory[t] += memory * min(1.0, ((t + phase) % period + 1) / 6)
@@ -228,6 +228,7 @@ def hourly_jobs(rng: Random, host: Host, script: Script) -> None:
 def traffic_moved_here(rng: Random, host: Host, script: Script) -> None:
     """Another zone is drained: more load within a quarter of an hour, and it stays."""
     start, times = _start(rng, script), rng.uniform(1.5, 2.2)
+    host.cpu, host.connections = min(host.cpu, 0.25), min(host.connections, 250)
     ramp = _minutes(rng.uniform(3, 20))
     for t in range(start, script.ticks):
         script.requests_times[t] *= 1 + (times - 1) * min(1.0, (t - start) / ramp)
@@ -269,11 +270,14 @@ def error_blips(rng: Random, host: Host, script: Script) -> None:
 
 
 def cpu_bursts(rng: Random, host: Host, script: Script) -> None:
-    """Builds: all CPU for up to eight minutes, again and again."""
-    for _ in range(rng.randint(4, 14)):
-        at, level = rng.randrange(script.ticks - 20), rng.uniform(0.9, 1.0)
-        for t in range(at, at + rng.randint(4, 16)):
+    """Builds: all CPU for up to eight minutes, again and again, with a rest between."""
+    host.response = min(host.response, 400)
+    at = rng.randint(10, 100)
+    while at < script.ticks - 20:
+        level, length = rng.uniform(0.9, 1.0), rng.randint(4, 16)
+        for t in range(at, at + length):
             script.cpu[t] = level - host.cpu
+        at += length + rng.randint(30, 200)
 
 
 KNOWN_BENIGN: dict[str, Fault] = {
@@ -371,12 +375,12 @@ def another_host(rng: Random, host: Host) -> Host:
     return replace(
         host,
         memory=rng.uniform(0.20, 0.70),
-        cpu=rng.uniform(0.03, 0.45),
+        cpu=rng.uniform(0.03, 0.35),
         connections=log_uniform(rng, 10, 400),
-        response=log_uniform(rng, 15, 1200),
+        response=log_uniform(rng, 15, 800),
         errors=log_uniform(rng, 5e-5, 1e-2),
         rate=log_uniform(rng, 0.3, 1000),
-        amplitude=rng.uniform(0, 0.5),
+        amplitude=rng.uniform(0, 0.4),
     )
 
 

@@ -21,6 +21,8 @@ __all__ = ["Channel", "Kind"]
 HOUR = 3600.0
 WINDOWS = (9600.0, 6800.0, 4800.0, 3400.0, 2400.0, 1700.0, 1200.0, 850.0, 600.0, 420.0, 300.0, 210.0)
 """Lengths of history that a trend is looked for in, in seconds, longest first."""
+RESTLESS = 2.5
+"""Growth over a window must be at least this many times what the level does by itself over the same time."""
 ENVELOPES = (9600.0, 6800.0, 4800.0, 3400.0, 2400.0, 1700.0)
 """Those in which also the record highs are looked at, which see through a sawtooth and stairs."""
 
@@ -107,6 +109,8 @@ class Channel:
         self.stretch = 0
         self._smallest = math.inf
         self._ticks = 0
+        # How much the level moves by itself over the length of each window, as a standard deviation.
+        self._restless: dict[float, float] = {}
 
     @property
     def kind(self) -> Kind:
@@ -148,6 +152,9 @@ class Channel:
         return self.series.pool(20, 50.0)[0] if self.kind.pooled else self.series.smooth()
 
     def _adapt(self, now: float) -> None:
+        self._restless = (
+            {} if self.kind.pooled else {w: self.series.restlessness(w, now, log=self.kind.log) for w in WINDOWS}
+        )
         habit, kind = self.habit, self.kind
         self.usual, self.spread = habit.usual(), habit.spread()
         dwell = min(kind.dwell, habit.seen / 2) if kind.from_start else kind.dwell
@@ -162,7 +169,7 @@ class Channel:
             return
         record = self.records.highest_before(now, HOUR / 2)
         if lived > 0.95 * self.limit:
-            own = max(own, record + 0.1 * (own - lived))
+            own = max(own, lived + 0.5 * rest if kind.high == 1.0 else own, record + 0.25 * (own - lived))
         self.target = min(own, max(self.limit, 0.985)) if kind.high == 1.0 else own
 
     # Is it over its limit?
@@ -173,7 +180,7 @@ class Channel:
             return self._steadily_above(now, target)
         of, needed = (4, 3) if target <= self.limit else (12, 10)
         recent = self.series.last(min(of, self.stretch))
-        if sum(value > target for value in recent) < needed:
+        if sum(value > target for value in recent) < needed or recent[-1] <= target:
             return False
         if not self.kind.pooled:
             return True
@@ -182,7 +189,11 @@ class Channel:
 
     def _steadily_above(self, now: float, target: float) -> bool:
         times = self.series.times
-        first = bisect_right(times, now - self.kind.steady + self.interval / 2) - 1
+        began = now - self.kind.steady + self.interval / 2
+        first = bisect_right(times, began) - 1
+        missing = 0 <= first < len(times) - 1 and times[first + 1] - times[first] > 1.5 * self.interval
+        if missing and times[first + 1] - self.interval <= began and self.series.values[first] <= target:
+            first += 1  # a reading is missing in between: what it would have shown is not held against the rest
         count = len(times) - first
         if first < 0 or count < 8 or count > self.stretch:
             return False
@@ -206,7 +217,7 @@ class Channel:
         # The further ahead, the more of the way must lie behind: an alert half an hour early needs two thirds of it.
         horizon = min(self.horizon, 4 / 3 * progress * self.horizon)
         # A host near its limit wanders; only a long trend means something there.
-        shortest = self.kind.shortest if target <= self.limit else 1200.0
+        shortest = self.kind.shortest if target <= self.limit else 2400.0
         for window in WINDOWS:
             start = now - window
             if window < shortest:
@@ -216,7 +227,7 @@ class Channel:
             record = max(self.records.highest_before(now, window), self.series.highest(start - 900, start))
             if level < record + 0.05 * (target - self.usual):
                 continue
-            found = self._trend(start, now, min(horizon, reach(window)))
+            found = self._trend(start, now, min(horizon, reach(window)), window)
             if found is not None:
                 return self._describe(*found, window)
         return None
@@ -236,20 +247,20 @@ class Channel:
             needed = max(0.3 * room, min(3 * self.spread, 0.6 * room))
         return (level - usual) / room if level - usual >= needed else 0.0
 
-    def _trend(self, start: float, now: float, within: float) -> tuple[Trend, float, Shape] | None:
+    def _trend(self, start: float, now: float, within: float, window: float) -> tuple[Trend, float, Shape] | None:
         """Return the trend of one window, the seconds to the limit and the shape; the latest crossing of several."""
         prior = (0.0, 0.0)
         if self.kind.pooled:
             # Half an error among as many requests as would bring it at a twentieth of the limit.
             prior = (self.limit / 20, 10 / self.limit)
         times, values = self.series.blocks(start, now, BLOCKS, prior)
-        fits = [self._judge(times, values, now, within, shape) for shape in self.kind.shapes]
-        if not any(fits) and now - start in ENVELOPES:
-            fits = [self._judge(*self.series.peaks(start, now, BLOCKS), now, within, LINE)]
+        fits = [self._judge(times, values, now, within, shape, window) for shape in self.kind.shapes]
+        if not any(fits) and window in ENVELOPES:
+            fits = [self._judge(*self.series.peaks(start, now, BLOCKS), now, within, LINE, window)]
         return max((found for found in fits if found is not None), key=lambda found: found[1], default=None)
 
     def _judge(
-        self, times: Sequence[float], values: Sequence[float], now: float, within: float, shape: Shape
+        self, times: Sequence[float], values: Sequence[float], now: float, within: float, shape: Shape, window: float
     ) -> tuple[Trend, float, Shape] | None:
         if len(times) < 6 or values[-1] <= values[0] or self.level is None:
             return None
@@ -263,6 +274,11 @@ class Channel:
         trend = fit(times, values, now)
         if not trend.steady:
             return None
+        moves = self._restless.get(window, 0.0)
+        if moves:
+            grown = values[-1] - values[0] if (shape is GEOMETRIC) == self.kind.log else math.inf
+            if min(grown, trend.slope * trend.length) < RESTLESS * moves and grown < math.inf:
+                return None
         # The smoothed level lags by two readings; a fitted one that runs ahead of that is overshooting.
         reached = straight(max(self.level, least)) + 2 * self.interval * trend.late
         eta = time_to(trend, target - min(trend.level, reached))

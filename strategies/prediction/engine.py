@@ -60,7 +60,7 @@ class PredictionEngine:
         for_ticks: int = 4,
         clear_ticks: int = 20,
         cooldown: float = 1800.0,
-        warm_up: float = 1800.0,
+        warm_up: float = 2700.0,
     ) -> None:
         require_seconds("PredictionEngine.interval", interval, above=True)
         require_seconds("PredictionEngine.horizon", horizon, above=True)
@@ -137,10 +137,12 @@ class PredictionEngine:
         return min(elapsed, GAP * self.interval), gap
 
     def _forecasts(self, metrics: SystemMetrics) -> list[Forecast]:
-        busier = self._busier()
+        busier, saturated = self._busier(), self._saturated()
         found = []
         for factor, channel in self._channels.items():
             if metrics.value(factor) is None or (busier and factor != "error_rate"):
+                continue
+            if factor == "response_time" and saturated:
                 continue
             forecast = channel.forecast(self._now)
             if forecast is not None:
@@ -161,8 +163,8 @@ class PredictionEngine:
     def _saturated(self) -> bool:
         """Whether the CPU is taken up: slow responses are then its doing, and its own rule decides."""
         cpu = self._channels["cpu"]
-        recent = sorted(cpu.series.last(3))
-        return len(recent) == 3 and recent[1] > 0.95 * cpu.target and recent[0] > 0.8 * cpu.target
+        recent = sorted(cpu.series.last(4))
+        return len(recent) == 4 and recent[2] > 0.95 * cpu.limit and recent[1] > 0.8 * cpu.limit
 
     def _update(
         self, metrics: SystemMetrics, risk: RiskAssessment, forecasts: dict[str, Forecast], *, gap: bool

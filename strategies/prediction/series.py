@@ -70,6 +70,33 @@ class Series:
         first = bisect_left(self.times, start)
         return max(self.threes[first : bisect_left(self.times, end, first)], default=-math.inf)
 
+    def restlessness(self, lag: float, now: float, *, log: bool) -> float:
+        """Return how far the level moves by itself over `lag` seconds, as a standard deviation; 0 if unknown.
+
+        Read from second differences before the newest `lag`, which a steady trend does not touch: x(t) - 2 x(t - lag)
+        + x(t - 2 lag) has six times the variance of a reading. Needs three lags of history at least.
+        """
+        times = self.times
+        last = bisect_left(times, now - lag)
+        if last < 8 or times[last - 1] - times[0] < 2 * lag:
+            return 0.0
+        step = max(1, last // 60)
+        moves = []
+        for index in range(last - 1, 0, -step):
+            middle = bisect_left(times, times[index] - lag)
+            oldest = bisect_left(times, times[index] - 2 * lag)
+            if oldest == 0 and times[0] > times[index] - 2 * lag:
+                break
+            a, b, c = self.threes[oldest], self.threes[middle], self.threes[index]
+            if log:
+                a, b, c = (math.log(max(x, 1e-6)) for x in (a, b, c))
+            moves.append(abs(c - 2 * b + a))
+        if len(moves) < 8:
+            return 0.0
+        moves.sort()
+        # Three quarters of a normal distribution lie within 1.15 standard deviations.
+        return moves[int(0.75 * len(moves))] / 1.15 / math.sqrt(6)
+
     def blocks(
         self, start: float, now: float, count: int, prior: tuple[float, float] = (0.0, 0.0)
     ) -> tuple[list[float], list[float]]:

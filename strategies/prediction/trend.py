@@ -29,7 +29,7 @@ KEEPS_UP = 0.8
 """The second half's slope must be at least this part of the first half's, give or take its own error."""
 STARTED = 0.6
 """The first half's slope must be at least this part of the second half's."""
-SPREAD = 0.6
+SPREAD = 0.45
 """The largest part of the whole growth that one step between two blocks may carry."""
 SIGNIFICANCE = 4.0
 """Growth over the window must be at least this many times the scatter around the line."""
