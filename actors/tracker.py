@@ -177,6 +177,8 @@ class TrackerActor(SupervisedActor):
         # The tree stops, and with it the workers.
         self._pool = None
         self._carry_out(self._state.incidents.give_up(), self._clock.now())
+        if self._options.enabled and self._options.metrics and self._state.sending is None:
+            self._send_metrics()  # what was counted since the last time would be lost
 
     def _see_sentry(self) -> None:
         if self._options.enabled:

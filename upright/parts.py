@@ -19,6 +19,7 @@ from upright.actors.monitor import MonitorActor, MonitorState
 from upright.actors.operation import OperationOptions, Operations
 from upright.actors.orchestrator import OrchestratorActor
 from upright.actors.predictor import PredictorActor
+from upright.actors.tracker import TrackerActor, TrackerState
 from upright.actors.worker import WorkerPool
 from upright.commands import commands_for
 from upright.host import HostReader
@@ -68,6 +69,7 @@ class Parts:
         self.steps = WorkerPool(self.directory, STEPS, worker_spec)
         self.host = HostReader(self.operations)
         self.monitor = MonitorState(self.board, config.limits.history, self.counts)
+        self.tracker = TrackerState(config.sentry)
         self.edge = Edge(
             directory=self.directory,
             board=self.board,
@@ -111,7 +113,20 @@ class Parts:
                 hang_timeout=hang,
             ),
         ]
-        telemetry = [leaf("monitor", MonitorActor, self.monitor, self.board, hang_timeout=hang)]
+        telemetry = [
+            leaf("monitor", MonitorActor, self.monitor, self.board, hang_timeout=hang),
+            leaf(
+                "tracker",
+                TrackerActor,
+                self.tracker,
+                self.board,
+                self.config.sentry,
+                pool=self.steps,
+                service=self.name,
+                metrics=self.metrics,
+                hang_timeout=hang,
+            ),
+        ]
         if self.config.control.enabled:
             path = self.config.control.path
             telemetry.append(

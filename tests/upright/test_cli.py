@@ -41,13 +41,13 @@ def checkout(fails):
 tree.call("mail", int, 3)
 checkout(False)
 print("ready", flush=True)
-for line in sys.stdin:
-    for _ in range(3):
+for _ in sys.stdin:
+    for _ in range(2):  # with the success above as many as the breaker needs; a third might be rejected, or not
         try:
-            checkout(line.strip() == "fail")
+            checkout(True)
         except Exception:
             pass
-    while len(tree.history()) < 2:  # the third call may be rejected without a recovery
+    while tree.breakers["checkout"].state != "OPEN" or len(tree.history()) < 2:
         time.sleep(0.002)
     print("done", flush=True)
 tree.stop()
@@ -197,7 +197,7 @@ def test_status_says_what_is_broken_since_when_and_what_comes_next(service: Serv
     text = run("status").output
     assert "✖ circuit checkout is OPEN for" in text
     assert "probes in" in text
-    assert "NETWORK:shop was not recovered, 3 times" in text
+    assert "NETWORK:shop was not recovered, 2 times" in text
     assert "healing skipped (no healing strategy is registered)" in text
 
 
