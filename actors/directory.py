@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from upright.actors.address import Address
 
@@ -22,12 +22,14 @@ class Directory:
     Attributes:
         root: Address of the root; set by the root itself before its children start.
         closed: The tree has been told to stop. Whoever asks `is_open` hears of it before the last actor has ended.
+        at_end: Called once the last actor has ended, in the root's thread: stopped, or given up.
     """
 
-    __slots__ = ("_found", "closed", "root")
+    __slots__ = ("_found", "at_end", "closed", "root")
 
     def __init__(self) -> None:
         self.closed = False
+        self.at_end: Callable[[], None] | None = None
         self.root: Address[Any] | None = None
         self._found: dict[str, Address[Any]] = {}
 

@@ -1,14 +1,17 @@
 """Recovery notices: what an application may tell its own users while it recovers.
 
 A sentence says what a person at a screen can do with: it names no host, no exception and no mechanism. The fields
-beside it are for the application, which may well have better words of its own for its operations.
+beside it are for the application, which may well have better words of its own for its operations; they are redacted,
+since what reaches a browser has left the process.
 """
 
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from upright.strategies.codes import ErrorCode
@@ -20,7 +23,16 @@ if TYPE_CHECKING:
 
     from upright.strategies.report import RecoveryId, RecoveryResult, RecoveryStep
 
-__all__ = ["NoticeKind", "RecoveryNotice", "Severity", "notice_of_healing", "notice_of_result", "notice_of_start"]
+__all__ = [
+    "NoticeFilter",
+    "NoticeKind",
+    "RecoveryNotice",
+    "Severity",
+    "notice_of_circuit",
+    "notice_of_healing",
+    "notice_of_result",
+    "notice_of_start",
+]
 
 
 class NoticeKind(StrEnum):
@@ -76,10 +88,10 @@ class RecoveryNotice:
         kind: Where the recovery stands.
         severity: How loudly to say it.
         sentence: What to tell the user, in plain English.
-        operation: What failed, as the application names it.
-        resource: What it failed on; None if that has no name of its own.
+        operation: What failed, as the application names it; redacted.
+        resource: What it failed on; None if that has no name of its own; redacted.
         code: The kind of failure; None if unknown.
-        recovery_id: The same for all notices of one recovery; None for a call that an open circuit kept away.
+        recovery_id: The same for all notices of one recovery; None for a call that an open circuit kept away; redacted.
         retry_in: Seconds after which it is worth trying again; None if that is not known.
         at: When, as Unix time.
     """
@@ -89,7 +101,7 @@ class RecoveryNotice:
     operation: str
     resource: str | None = None
     code: ErrorCode | None = None
-    recovery_id: RecoveryId | None = None
+    recovery_id: str | None = None
     retry_in: float | None = None
     at: float = field(default_factory=time.time)
 
@@ -99,15 +111,15 @@ class RecoveryNotice:
         return _SEVERITIES[self.kind]
 
     def to_dict(self) -> dict[str, Any]:
-        """The notice as JSON-safe data, redacted."""
+        """The notice as JSON-safe data."""
         return {
             "kind": str(self.kind),
             "severity": str(self.severity),
             "sentence": self.sentence,
-            "operation": redact_text(self.operation),
-            "resource": None if self.resource is None else redact_text(self.resource),
+            "operation": self.operation,
+            "resource": self.resource,
             "code": None if self.code is None else str(self.code),
-            "recovery_id": None if self.recovery_id is None else redact_text(str(self.recovery_id)),
+            "recovery_id": self.recovery_id,
             "retry_in": self.retry_in,
             "at": self.at,
         }
@@ -115,9 +127,8 @@ class RecoveryNotice:
 
 def notice_of_start(recovery_id: RecoveryId, operation: str, resource: str | None) -> RecoveryNotice:
     """The notice of a recovery that begins."""
-    code = recovery_id.code
-    sentence = f"{_trouble(code)}. We are working on it."
-    return RecoveryNotice(NoticeKind.STARTED, sentence, operation, resource, code, recovery_id)
+    sentence = f"{_trouble(recovery_id.code)}. We are working on it."
+    return _notice(NoticeKind.STARTED, sentence, operation, resource, recovery_id.code, recovery_id)
 
 
 def notice_of_healing(
@@ -132,9 +143,15 @@ def notice_of_healing(
     code = recovery_id.code
     if healed:
         sentence = "Everything works again. Thank you for your patience."
-        return RecoveryNotice(NoticeKind.HEALED, sentence, operation, resource, code, recovery_id)
+        return _notice(NoticeKind.HEALED, sentence, operation, resource, code, recovery_id)
     sentence = f"{_trouble(code)}. It takes longer than expected; we keep trying."
-    return RecoveryNotice(NoticeKind.PROGRESS, sentence, operation, resource, code, recovery_id, retry_in)
+    return _notice(NoticeKind.PROGRESS, sentence, operation, resource, code, recovery_id, retry_in)
+
+
+def notice_of_circuit(operation: str) -> RecoveryNotice:
+    """The notice of a circuit that has closed again: its probes found that what it calls works."""
+    sentence = "Everything works again. Thank you for your patience."
+    return _notice(NoticeKind.HEALED, sentence, operation, None, None, None)
 
 
 def notice_of_result(result: RecoveryResult) -> RecoveryNotice | None:
@@ -151,7 +168,68 @@ def notice_of_result(result: RecoveryResult) -> RecoveryNotice | None:
         kind, sentence = NoticeKind.HEALED, "That took a second try, but it worked."
     else:
         kind, sentence = NoticeKind.FAILED, f"{_trouble(result.code)}. {_advice(retry_in)}"
-    return RecoveryNotice(kind, sentence, result.operation, result.resource, result.code, result.recovery_id, retry_in)
+    return _notice(kind, sentence, result.operation, result.resource, result.code, result.recovery_id, retry_in)
+
+
+class NoticeFilter:
+    """Tells news from repetition, so that a thousand calls that fail alike are one notice and not a thousand.
+
+    Of each recovery (its id, else its operation) each kind of notice passes once in `repeat` seconds, whatever comes in
+    between; `HEALED` passes if the last one that passed was another, so that no user is left with a bad one.
+    The caller brings the clock: every `now` is a reading of one monotonic clock.
+
+    Args:
+        repeat: Seconds.
+        limit: Recoveries that are remembered; the one that was heard of longest ago is forgotten first.
+
+    Example:
+        >>> news = NoticeFilter(repeat=5.0)
+        >>> failed = RecoveryNotice(NoticeKind.FAILED, "Please try again in a moment.", "checkout")
+        >>> [news.passes(failed, now) for now in (0.0, 1.0, 6.0)]
+        [True, False, True]
+    """
+
+    def __init__(self, repeat: float = 5.0, limit: int = 1_000) -> None:
+        self._repeat = repeat
+        self._limit = limit
+        # By recovery, when each kind passed last; the one that passed last of all is the last key.
+        self._passed: OrderedDict[str, dict[NoticeKind, float]] = OrderedDict()
+
+    def passes(self, notice: RecoveryNotice, now: float) -> bool:
+        """Whether this is news; if so it is remembered."""
+        key, kind = notice.recovery_id or notice.operation, notice.kind
+        passed = self._passed.setdefault(key, {})
+        self._passed.move_to_end(key)
+        if len(self._passed) > self._limit:
+            self._passed.popitem(last=False)
+        if kind is NoticeKind.HEALED:
+            is_news = not passed or next(reversed(passed)) is not kind or now - passed[kind] >= self._repeat
+        else:
+            is_news = now - passed.get(kind, -inf) >= self._repeat
+        if is_news:
+            passed.pop(kind, None)
+            passed[kind] = now
+        return is_news
+
+
+def _notice(
+    kind: NoticeKind,
+    sentence: str,
+    operation: str,
+    resource: str | None,
+    code: ErrorCode | None,
+    recovery_id: RecoveryId | None,
+    retry_in: float | None = None,
+) -> RecoveryNotice:
+    return RecoveryNotice(
+        kind,
+        sentence,
+        redact_text(operation),
+        None if resource is None else redact_text(resource),
+        code,
+        None if recovery_id is None else redact_text(str(recovery_id)),
+        retry_in,
+    )
 
 
 def _trouble(code: ErrorCode | None) -> str:

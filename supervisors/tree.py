@@ -59,8 +59,17 @@ class Root(Supervisor):
     """
 
     def __init__(self, directory: Directory, children: Sequence[ChildSpec], name: str) -> None:
+        self._directory = directory
         directory.root = self.actor_ref
         super().__init__(children, strategy=RestartStrategy.ONE_FOR_ONE, intensity=5, period=60.0, name=name)
+
+    def tear_down(self) -> None:
+        """Stop the children, then say that the tree has ended."""
+        try:
+            super().tear_down()
+        finally:
+            if self._directory.at_end is not None:
+                self._directory.at_end()
 
 
 def leaf(

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from upright.booting import boot, default_tree
-    from upright.face import NotBooted, history, metrics, protect, recover, recover_async, report, status
+    from upright.face import NotBooted, history, metrics, notices, protect, recover, recover_async, report, status
     from upright.strategies.breaker import BreakerState
     from upright.strategies.classification import Classification, classify, register_error
     from upright.strategies.codes import ErrorCode
     from upright.strategies.errors import CircuitOpenError, ConfigError, UprightError
     from upright.strategies.fallback.chain import FallbackChain, FallbackStep
     from upright.strategies.healing.base import HealingFailed, HealingStrategy
+    from upright.strategies.notices import NoticeKind, RecoveryNotice, Severity
     from upright.strategies.report import (
         ErrorReport,
         RecoveryMethod,
@@ -52,10 +53,13 @@ _HOMES = {
     "NodeState": "upright.supervisors.status",
     "NodeStatus": "upright.supervisors.status",
     "NotBooted": "upright.face",
+    "NoticeKind": "upright.strategies.notices",
     "RecoveryMethod": "upright.strategies.report",
+    "RecoveryNotice": "upright.strategies.notices",
     "RecoveryResult": "upright.strategies.report",
     "RecoveryStatus": "upright.strategies.report",
     "RecoveryStep": "upright.strategies.report",
+    "Severity": "upright.strategies.notices",
     "Stage": "upright.strategies.report",
     "StepOutcome": "upright.strategies.report",
     "Tree": "upright.tree",
@@ -65,6 +69,7 @@ _HOMES = {
     "default_tree": "upright.booting",
     "history": "upright.face",
     "metrics": "upright.face",
+    "notices": "upright.face",
     "protect": "upright.face",
     "recover": "upright.face",
     "recover_async": "upright.face",
@@ -88,10 +93,13 @@ __all__ = [
     "NodeState",
     "NodeStatus",
     "NotBooted",
+    "NoticeKind",
     "RecoveryMethod",
+    "RecoveryNotice",
     "RecoveryResult",
     "RecoveryStatus",
     "RecoveryStep",
+    "Severity",
     "Stage",
     "StepOutcome",
     "Tree",
@@ -101,6 +109,7 @@ __all__ = [
     "default_tree",
     "history",
     "metrics",
+    "notices",
     "protect",
     "recover",
     "recover_async",

@@ -18,11 +18,12 @@ from upright.supervisors.status import NodeState, NodeStatus
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from upright.actors.notices import NoticeStream
     from upright.strategies.history import HistoryEntry
     from upright.strategies.metrics import ResilienceMetrics
     from upright.tree import Tree
 
-__all__ = ["NotBooted", "history", "metrics", "protect", "recover", "recover_async", "report", "status"]
+__all__ = ["NotBooted", "history", "metrics", "notices", "protect", "recover", "recover_async", "report", "status"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -146,6 +147,18 @@ def metrics() -> ResilienceMetrics:
     if tree is None:
         raise NotBooted("upright.metrics() needs a tree: call upright.boot() first")
     return tree.metrics()
+
+
+def notices(limit: int = 100, *, backlog: int = 0) -> NoticeStream:
+    """Open a stream of the default tree's RecoveryNotices; see `Tree.notices`.
+
+    Raises:
+        NotBooted: There is no tree.
+    """
+    tree = default_tree()
+    if tree is None:
+        raise NotBooted("upright.notices() needs a tree: call upright.boot() first")
+    return tree.notices(limit, backlog=backlog)
 
 
 def _not_booted(error: BaseException, operation: str, resource: str | None) -> RecoveryResult:

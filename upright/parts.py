@@ -16,6 +16,7 @@ from upright.actors.fallback import Chains, ChainView, FallbackActor, WorksAgain
 from upright.actors.healing import HealingActor
 from upright.actors.letters import dead_letters
 from upright.actors.monitor import MonitorActor, MonitorState
+from upright.actors.notices import NoticeHub
 from upright.actors.operation import OperationOptions, Operations
 from upright.actors.orchestrator import OrchestratorActor
 from upright.actors.predictor import PredictorActor
@@ -70,6 +71,9 @@ class Parts:
         self.host = HostReader(self.operations)
         self.monitor = MonitorState(self.board, config.limits.history, self.counts)
         self.tracker = TrackerState(config.sentry)
+        self.notices = NoticeHub(lambda: not flags.now.observe_only)
+        self.monitor.listen(self.notices.take)
+        self.directory.at_end = self.notices.end
         self.edge = Edge(
             directory=self.directory,
             board=self.board,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from upright.actors.address import Address
+    from upright.actors.notices import NoticeStream
     from upright.actors.operation import Operation
     from upright.parts import Parts
     from upright.strategies.history import HistoryEntry
@@ -291,6 +292,22 @@ class Tree(AbstractContextManager["Tree"]):
     def metrics(self) -> ResilienceMetrics:
         """Return the ResilienceMetrics as of now."""
         return self._parts.monitor.metrics()
+
+    def notices(self, limit: int = 100, *, backlog: int = 0) -> NoticeStream:
+        """Open a stream of RecoveryNotice: what may be told to the application's own users.
+
+        Read it with `for` in a thread or with `async for` in a task; close it, or use it as a context manager. Calls
+        that fail alike are one notice and not a thousand: it is repeated after 5 seconds at the earliest, unless it is
+        another kind of news. At most 1 000 streams are open at once.
+
+        Args:
+            limit: Notices that wait to be read at most; beyond it the oldest is dropped, and counted in `dropped`.
+            backlog: How many of the newest (at most 100) to begin with, for a page that is opened in an outage.
+
+        Raises:
+            ConfigError: A number is out of its range, or too many streams are open.
+        """
+        return self._parts.notices.open(limit, backlog)
 
     # The end.
 
