@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
 import time
@@ -22,7 +23,7 @@ from upright.strategies.healing.database import DatabaseReconnection
 from upright.strategies.report import ErrorReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from upright.testing.proxy import FaultProxy
@@ -235,6 +236,69 @@ def test_an_async_engine_is_healed_on_the_loop_it_was_made_on(postgres: Postgres
         await engine.dispose()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("kind", ["engine", "pool"])
+@pytest.mark.parametrize("fault", ["cut", "down", "half_open", "stall"])
+def test_what_a_network_does_to_async_connections_is_healed(
+    postgres: PostgresServer, proxy: FaultProxy, kind: str, fault: str
+) -> None:
+    async def scenario() -> None:
+        async with _async_way(kind, postgres, proxy) as (target, use):
+            strategy = DatabaseReconnection(target, resource=RESOURCE, connect_timeout=1.0)
+            await asyncio.gather(use(), use())
+            await asyncio.to_thread(getattr(proxy, fault))
+            report = ErrorReport(ConnectionResetError("gone"), "database_query", resource=RESOURCE)
+            if fault in ("cut", "down"):
+                with pytest.raises((sqlalchemy.exc.OperationalError, psycopg.OperationalError)) as failed:
+                    await _use_often(use)
+                report = ErrorReport(failed.value, "database_query", resource=RESOURCE)
+            if fault != "half_open":  # which ends with the connections that have it
+                asyncio.get_running_loop().call_later(0.3, lambda: restoring.append(restore()))
+            restoring: list[asyncio.Future[None]] = []
+
+            def restore() -> asyncio.Future[None]:
+                return asyncio.ensure_future(asyncio.to_thread(proxy.restore))
+
+            assert strategy.can_handle(report)
+            started = time.monotonic()
+            await strategy.heal(report)
+            await strategy.verify(report)
+            assert time.monotonic() - started < 8
+            await asyncio.gather(*restoring, use())
+
+    asyncio.run(scenario())
+
+
+async def _use_often(use: Callable[[], Any]) -> None:
+    for _ in range(5):
+        await use()
+
+
+@contextlib.asynccontextmanager
+async def _async_way(kind: str, postgres: PostgresServer, proxy: FaultProxy) -> AsyncIterator[tuple[Any, Any]]:
+    if kind == "engine":
+        engine = create_async_engine(postgres.url("psycopg", proxy.address), pool_size=3)
+
+        async def use_engine() -> None:
+            async with engine.connect() as connection:
+                await connection.execute(sqlalchemy.text("SELECT 1"))
+
+        try:
+            yield engine, use_engine
+        finally:
+            await engine.dispose()
+        return
+    async with psycopg_pool.AsyncConnectionPool(
+        postgres.dsn_at(*proxy.address), min_size=2, max_size=3, open=False, timeout=1.0
+    ) as pool:
+        await pool.wait(10)
+
+        async def use_pool() -> None:
+            async with pool.connection() as connection:
+                await connection.execute("SELECT 1")
+
+        yield pool, use_pool
 
 
 def test_an_async_pool_is_healed(postgres: PostgresServer) -> None:
