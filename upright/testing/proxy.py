@@ -187,6 +187,8 @@ class FaultProxy:
                 group.create_task(self._pump(link, server_reader, writer, counts=True))
         except (OSError, ExceptionGroup):
             link.reset()  # the server is gone, or one side has reset: tell the other
+        except asyncio.CancelledError:
+            link.reset()  # the proxy is closed; asyncio's streams would log a task that ends as cancelled
         finally:
             self._links.discard(link)
             link.close()

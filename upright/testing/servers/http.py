@@ -145,6 +145,8 @@ class HttpServer:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
                 while await self._serve_one(reader, writer):
                     pass
+        except asyncio.CancelledError:
+            _reset(writer)  # the server is closed; asyncio's streams would log a task that ends as cancelled
         finally:
             self._writers.discard(writer)
             writer.close()
