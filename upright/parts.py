@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from upright.actors.board import Board
-from upright.actors.breaker import BreakerActor
+from upright.actors.breaker import BreakerActor, circuit_details
 from upright.actors.collector import CollectorActor
 from upright.actors.control import ControlServer
 from upright.actors.directory import Directory
@@ -233,6 +234,12 @@ class Parts:
     def metrics(self) -> ResilienceMetrics:
         """Return the figures as of now."""
         return self.monitor.metrics()
+
+    def circuits(self, limit: int) -> list[tuple[str, dict[str, Any]]]:
+        """Return the circuits by operation, at most `limit`; those that keep calls away come first."""
+        now = monotonic()
+        known = sorted(self.operations, key=lambda one: (one.breaker.snapshot.passes, one.name))
+        return [(one.name, circuit_details(one, now)) for one in known[:limit]]
 
     def counts(self) -> dict[str, int]:
         """Return the counts that callers and supervisors keep, by metric name."""

@@ -309,6 +309,19 @@ class Tree(AbstractContextManager["Tree"]):
         """
         return self._parts.notices.open(limit, backlog)
 
+    def listen(self, listener: Callable[[Any], object]) -> Callable[[], None]:
+        """Have every event of upright.actors.events passed to `listener`; call what is returned to stop that.
+
+        It runs in the monitor's thread, must be quick and must not block. One that raises is logged, and let go after
+        the third time in a row.
+        """
+        return self._parts.monitor.listen(listener)
+
+    @property
+    def parts(self) -> Parts:
+        """What the tree consists of: for upright's own integrations; may change with any release."""
+        return self._parts
+
     # The end.
 
     def stop(self, timeout: float | None = 10.0) -> bool:

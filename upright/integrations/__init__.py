@@ -1,0 +1,1 @@
+"""Figures and recoveries for other systems; each module needs its extra."""
