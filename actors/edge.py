@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from upright.strategies.flags import Flags
     from upright.strategies.permits import Permit
 
-__all__ = ["Call", "Edge", "Ending", "Tried"]
+__all__ = ["Call", "Edge", "Ending", "Tried", "note_failure", "result_of_success"]
 
 _FRESHLY_HEALED: Final = 5.0  # seconds after a proven healing in which a half-open circuit is waited for
 _GATE_WAIT: Final = 5.0  # seconds that a call waits for those before it to be made again after a shared healing
@@ -370,7 +370,7 @@ class Edge:
             self.tell_breaker(message)
         if call.steps:
             return self._end(call, RecoveryStatus.HEALED, value=value, has_value=True)
-        return Ending(_succeeded(call, value), has_value=True)
+        return Ending(result_of_success(call, value), has_value=True)
 
     def finish(self, call: Call, counsel: Counsel) -> Generator[Any, Any, Ending]:
         """Do what follows a healing for a report whose asker only waits."""
@@ -621,7 +621,7 @@ class Edge:
         return Ending(result, has_value, operation.breaker.snapshot.cause, call.refusal)
 
 
-def _succeeded(call: Call, value: Any) -> RecoveryResult:
+def result_of_success(call: Call, value: Any) -> RecoveryResult:
     """Return the result of a call that needed no recovery."""
     took = monotonic() - call.began
     operation = call.operation

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from upright.actors.breaker import ForceCircuit
 from upright.actors.drivers import drive, drive_async
-from upright.actors.edge import Call, note_failure
+from upright.actors.edge import Call, note_failure, result_of_success
 from upright.boundary import Binding, protected
 from upright.interception import entered, entered_async, intercepted
 from upright.strategies.classification import classify
@@ -138,16 +138,32 @@ class Tree(AbstractContextManager["Tree"]):
             call.error = error
             return self._recover_call(call, error, snapshot)
         edge.succeeded(found, snapshot, call.began)
-        took = monotonic() - call.began
-        return RecoveryResult(
-            recovery_id=None,
-            status=RecoveryStatus.SUCCEEDED,
-            value=value,
-            duration=took,
-            operation=operation,
-            resource=found.resource,
-            started_at=time.time() - took,
-        )
+        return result_of_success(call, value)
+
+    async def call_async(
+        self, operation: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> RecoveryResult:
+        """The same for a coroutine function, in this task."""
+        edge = self.edge
+        found = edge.operations.get(operation)
+        attempt = functools.partial(intercepted(operation, function), *args, **kwargs)
+        call = Call(found, None, attempt, monotonic(), arguments=(args, kwargs))
+        call.loop = asyncio.get_running_loop()
+        snapshot = found.breaker.snapshot
+        if not snapshot.passes and edge.active and not edge.switches.now.observe_only:
+            try:
+                return (await drive_async(edge, edge.meet_circuit(call))).result
+            except Exception as internal:
+                note_failure(call.error, internal)
+            if call.error is not None:
+                return _not_recovered(call, "the recovery itself failed")
+        try:
+            value = await attempt() if call.made is None else call.made[0]
+        except Exception as error:
+            call.error = error
+            return await self._recover_call_async(call, error, snapshot)
+        edge.succeeded(found, snapshot, call.began)
+        return result_of_success(call, value)
 
     def _recover_call(self, call: Call, error: BaseException, snapshot: Any = None) -> RecoveryResult:
         edge = self.edge
@@ -157,6 +173,18 @@ class Tree(AbstractContextManager["Tree"]):
             if snapshot is not None and classify(error).counted:
                 call.untold = edge.log_failure(call.operation, snapshot, call.began, error)
             return drive(edge, edge.recover(call)).result
+        except Exception as internal:
+            note_failure(error, internal)
+            return _not_recovered(call, "the recovery itself failed")
+
+    async def _recover_call_async(self, call: Call, error: BaseException, snapshot: Any = None) -> RecoveryResult:
+        edge = self.edge
+        if not edge.active:
+            return _not_recovered(call, "the tree is not running, or switched off")
+        try:
+            if snapshot is not None and classify(error).counted:
+                call.untold = edge.log_failure(call.operation, snapshot, call.began, error)
+            return (await drive_async(edge, edge.recover(call))).result
         except Exception as internal:
             note_failure(error, internal)
             return _not_recovered(call, "the recovery itself failed")
@@ -237,15 +265,8 @@ class Tree(AbstractContextManager["Tree"]):
     ) -> RecoveryResult:
         """Recover from an error in this task: like `recover`, with a `call` that may be a coroutine function."""
         prepared = _limited(self._prepare(error, operation, resource, call, context), timeout)
-        edge = self.edge
-        if not edge.active:
-            return _not_recovered(prepared, "the tree is not running, or switched off")
-        try:
-            prepared.loop = asyncio.get_running_loop()
-            return (await drive_async(edge, edge.recover(prepared))).result
-        except Exception as internal:
-            note_failure(error, internal)
-            return _not_recovered(prepared, "the recovery itself failed")
+        prepared.loop = asyncio.get_running_loop()
+        return await self._recover_call_async(prepared, error)
 
     def _prepare(
         self,

@@ -237,6 +237,27 @@ def test_an_open_circuit_refuses_writes_as_such_and_serves_reads(boot: Boot) -> 
 # What a step may do.
 
 
+def test_a_coroutine_can_be_called_for_everything_that_happened(boot: Boot) -> None:
+    tree = boot(chain("op", ("cache", lambda _: Substitute("old", "cached 42.0 s ago", 42.0))), breaker=NO_CIRCUIT)
+    resource = Resource(up_after=1)
+
+    async def scenario() -> None:
+        result = await tree.call_async("op", resource.use_async, "new")
+        assert (result.value, result.degradation, result.age) == ("old", "cached 42.0 s ago", 42.0)
+        result = await tree.call_async("op", resource.use_async, "new")
+        assert (result.status, result.value, result.degraded) == (RecoveryStatus.SUCCEEDED, "new", False)
+        tree.breakers["op"].force_open()
+        result = await tree.call_async("op", resource.use_async, "new")
+        assert (result.status, result.value) == (RecoveryStatus.CIRCUIT_OPEN, "old")
+        tree.breakers["op"].auto()
+        tree.stop()
+        resource.down, resource.up_after = True, None
+        result = await tree.call_async("op", resource.use_async, "new")
+        assert (result.status, result.error) == (RecoveryStatus.FAILED, resource.errors[-1])
+
+    asyncio.run(scenario())
+
+
 def test_a_result_says_how_its_value_is_degraded_and_how_old_it_is(boot: Boot) -> None:
     tree = boot(chain("op", ("cache", lambda _: Substitute(1, "cached 42.0 s ago", 42.0))), breaker=NO_CIRCUIT)
     result = tree.call("op", down)
