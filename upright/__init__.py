@@ -17,13 +17,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from upright.booting import boot, default_tree
-    from upright.face import NotBooted, history, metrics, notices, protect, recover, recover_async, report, status
+    from upright.config import Config
+    from upright.face import (
+        NotBooted,
+        boundary,
+        call,
+        call_async,
+        history,
+        metrics,
+        notices,
+        protect,
+        recover,
+        recover_async,
+        report,
+        status,
+    )
     from upright.strategies.breaker import BreakerState
     from upright.strategies.classification import Classification, classify, register_error
     from upright.strategies.codes import ErrorCode
     from upright.strategies.errors import CircuitOpenError, ConfigError, UprightError
     from upright.strategies.fallback.chain import FallbackChain, FallbackStep
     from upright.strategies.healing.base import HealingFailed, HealingStrategy
+    from upright.strategies.history import HistoryEntry
+    from upright.strategies.metrics import ResilienceMetrics
     from upright.strategies.notices import NoticeKind, RecoveryNotice, Severity
     from upright.strategies.report import (
         ErrorReport,
@@ -43,6 +59,7 @@ _HOMES = {
     "BreakerState": "upright.strategies.breaker",
     "CircuitOpenError": "upright.strategies.errors",
     "Classification": "upright.strategies.classification",
+    "Config": "upright.config",
     "ConfigError": "upright.strategies.errors",
     "ErrorCode": "upright.strategies.codes",
     "ErrorReport": "upright.strategies.report",
@@ -50,6 +67,7 @@ _HOMES = {
     "FallbackStep": "upright.strategies.fallback.chain",
     "HealingFailed": "upright.strategies.healing.base",
     "HealingStrategy": "upright.strategies.healing.base",
+    "HistoryEntry": "upright.strategies.history",
     "NodeState": "upright.supervisors.status",
     "NodeStatus": "upright.supervisors.status",
     "NotBooted": "upright.face",
@@ -59,12 +77,16 @@ _HOMES = {
     "RecoveryResult": "upright.strategies.report",
     "RecoveryStatus": "upright.strategies.report",
     "RecoveryStep": "upright.strategies.report",
+    "ResilienceMetrics": "upright.strategies.metrics",
     "Severity": "upright.strategies.notices",
     "Stage": "upright.strategies.report",
     "StepOutcome": "upright.strategies.report",
     "Tree": "upright.tree",
     "UprightError": "upright.strategies.errors",
     "boot": "upright.booting",
+    "boundary": "upright.face",
+    "call": "upright.face",
+    "call_async": "upright.face",
     "classify": "upright.strategies.classification",
     "default_tree": "upright.booting",
     "history": "upright.face",
@@ -83,6 +105,7 @@ __all__ = [
     "BreakerState",
     "CircuitOpenError",
     "Classification",
+    "Config",
     "ConfigError",
     "ErrorCode",
     "ErrorReport",
@@ -90,6 +113,7 @@ __all__ = [
     "FallbackStep",
     "HealingFailed",
     "HealingStrategy",
+    "HistoryEntry",
     "NodeState",
     "NodeStatus",
     "NotBooted",
@@ -99,12 +123,16 @@ __all__ = [
     "RecoveryResult",
     "RecoveryStatus",
     "RecoveryStep",
+    "ResilienceMetrics",
     "Severity",
     "Stage",
     "StepOutcome",
     "Tree",
     "UprightError",
     "boot",
+    "boundary",
+    "call",
+    "call_async",
     "classify",
     "default_tree",
     "history",

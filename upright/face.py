@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import nullcontext
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from upright.actors.operation import Operation, OperationOptions
 from upright.booting import default_tree, on_boot
-from upright.boundary import Binding, protected
+from upright.protection import Binding, protected
 from upright.strategies.breaker_options import BreakerOptions
 from upright.strategies.errors import UprightError
 from upright.strategies.report import ErrorReport, RecoveryResult, RecoveryStatus, RecoveryStep, Stage, StepOutcome
@@ -19,11 +21,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from upright.actors.notices import NoticeStream
+    from upright.boundaries import Boundary
     from upright.strategies.history import HistoryEntry
     from upright.strategies.metrics import ResilienceMetrics
     from upright.tree import Tree
 
-__all__ = ["NotBooted", "history", "metrics", "notices", "protect", "recover", "recover_async", "report", "status"]
+__all__ = [
+    "NotBooted",
+    "boundary",
+    "call",
+    "call_async",
+    "history",
+    "metrics",
+    "notices",
+    "protect",
+    "recover",
+    "recover_async",
+    "report",
+    "status",
+]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -76,6 +92,40 @@ class _LateBinding(Binding):
             self.bind(self._unbound, None)
         else:
             self.bind(tree.operation(*self._given), tree.edge)
+
+
+def call(operation: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> RecoveryResult:
+    """Call a function under protection of the default tree; see `Tree.call`. The bare call if there is none."""
+    tree = default_tree()
+    if tree is not None:
+        return tree.call(operation, function, *args, **kwargs)
+    began = monotonic()
+    try:
+        return _succeeded(operation, began, function(*args, **kwargs))
+    except Exception as error:
+        return _not_booted(error, operation, None)
+
+
+async def call_async(operation: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> RecoveryResult:
+    """The same for a coroutine function; see `Tree.call_async`."""
+    tree = default_tree()
+    if tree is not None:
+        return await tree.call_async(operation, function, *args, **kwargs)
+    began = monotonic()
+    try:
+        return _succeeded(operation, began, await function(*args, **kwargs))
+    except Exception as error:
+        return _not_booted(error, operation, None)
+
+
+def boundary(
+    operation: str, *, resource: str | None = None, context: Mapping[str, Any] | None = None
+) -> Boundary | nullcontext[None]:
+    """Report what escapes from a block to the default tree; see `Tree.boundary`. Nothing happens if there is none."""
+    tree = default_tree()
+    if tree is None:
+        return nullcontext()
+    return tree.boundary(operation, resource=resource, context=context)
 
 
 def report(
@@ -159,6 +209,18 @@ def notices(limit: int = 100, *, backlog: int = 0) -> NoticeStream:
     if tree is None:
         raise NotBooted("upright.notices() needs a tree: call upright.boot() first")
     return tree.notices(limit, backlog=backlog)
+
+
+def _succeeded(operation: str, began: float, value: Any) -> RecoveryResult:
+    took = monotonic() - began
+    return RecoveryResult(
+        recovery_id=None,
+        status=RecoveryStatus.SUCCEEDED,
+        value=value,
+        duration=took,
+        operation=operation,
+        started_at=time.time() - took,
+    )
 
 
 def _not_booted(error: BaseException, operation: str, resource: str | None) -> RecoveryResult:

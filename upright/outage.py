@@ -18,7 +18,7 @@ from upright.strategies.fallback.chain import Substitute
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from upright.boundary import Binding
+    from upright.protection import Binding
     from upright.strategies.breaker import BreakerSnapshot
 
 __all__ = ["LISTED_A_SECOND", "answer_at_once"]

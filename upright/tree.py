@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from upright.actors.breaker import ForceCircuit
 from upright.actors.drivers import drive, drive_async
 from upright.actors.edge import Call, note_failure, result_of_success
-from upright.boundary import Binding, protected
-from upright.interception import entered, entered_async, intercepted
+from upright.boundaries import Boundary
+from upright.interception import intercepted
+from upright.protection import Binding, protected
 from upright.strategies.classification import classify
 from upright.strategies.errors import ConfigError
 from upright.strategies.report import ErrorReport, RecoveryResult, RecoveryStatus, RecoveryStep, Stage, StepOutcome
@@ -373,68 +374,6 @@ class Tree(AbstractContextManager["Tree"]):
     def __repr__(self) -> str:
         state = "running" if self.is_running else "stopped"
         return f"<Tree {self.name!r}, {state}>"
-
-
-class Boundary:
-    """A block whose errors are reported; see `Tree.boundary`."""
-
-    __slots__ = ("_began", "_context", "_operation", "_snapshot", "_tree")
-
-    def __init__(self, tree: Tree, operation: Any, context: Mapping[str, Any] | None) -> None:
-        self._tree = tree
-        self._operation = operation
-        self._context = context
-        self._began = 0.0
-        self._snapshot: Any = None
-
-    def _begin(self) -> None:
-        self._snapshot = self._operation.breaker.snapshot
-        self._began = monotonic()
-
-    def __enter__(self) -> Self:
-        self._begin()
-        try:
-            entered(self._operation.name)
-        except BaseException as error:
-            self.__exit__(type(error), error, error.__traceback__)
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        edge, operation, snapshot = self._tree.edge, self._operation, self._snapshot
-        if error is None:
-            edge.succeeded(operation, snapshot, self._began)
-            return
-        if not isinstance(error, Exception) or not edge.active:
-            return
-        try:
-            known = classify(error)
-            if known.permanent:
-                return
-            counted = edge.log_failure(operation, snapshot, self._began, error) if known.counted else None
-            epoch = edge.board.epoch_at(operation.target, self._began)
-            report = ErrorReport(error, operation.name, operation.resource, self._context or {}, epoch=epoch)
-            self._tree.send(report)
-            if counted is not None:
-                edge.tell_breaker(counted)  # after the report: see Edge.meet_circuit
-        except Exception as internal:
-            note_failure(error, internal)
-
-    async def __aenter__(self) -> Self:
-        self._begin()
-        try:
-            await entered_async(self._operation.name)
-        except BaseException as error:
-            self.__exit__(type(error), error, error.__traceback__)
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.__exit__(kind, error, traceback)
 
 
 class Breakers:

@@ -540,7 +540,7 @@ def test_a_fault_while_meeting_a_circuit_makes_the_bare_call(boot: Boot, monkeyp
     call_async = tree.protect("op")(resource.use_async)
     tree.breakers["op"].force_open()
     monkeypatch.setattr(type(tree.edge), "meet_circuit", failing(RuntimeError("our bug")))
-    monkeypatch.setattr("upright.boundary.serve_at_once", lambda *_: None, raising=False)
+    monkeypatch.setattr("upright.protection.serve_at_once", lambda *_: None, raising=False)
     assert call("bare") == "bare"
     assert asyncio.run(call_async("bare")) == "bare"
     assert tree.call("op", resource.use, "bare").value == "bare"

@@ -173,6 +173,17 @@ def check(seen):
     seen["recover"] = [str(result.status), result.error is error]
     result = asyncio.run(upright.recover_async(error, operation="op"))
     seen["recover_async"] = [str(result.status), result.error is error]
+    for name, make in (
+        ("call", upright.call), ("call_async", lambda *args: asyncio.run(upright.call_async(*args)))
+    ):
+        function = call.__wrapped__ if name == "call" else call_async.__wrapped__
+        failed, good = make("op", function), make("op", function, False)
+        seen[name] = [str(failed.status), failed.error is error, str(good.status), good.value]
+    try:
+        with upright.boundary("op"):
+            raise error
+    except ConnectionError as raised:
+        seen["boundary"] = raised is error
     seen["state"] = str(upright.status().state)
     seen["history"] = len(upright.history())
 """
@@ -182,6 +193,9 @@ ALL_BARE = {
     "value": True,
     "recover": ["FAILED", True],
     "recover_async": ["FAILED", True],
+    "call": ["FAILED", True, "SUCCEEDED", "value"],
+    "call_async": ["FAILED", True, "SUCCEEDED", "value"],
+    "boundary": True,
 }
 
 
