@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from upright.actors.operation import Operation, OperationOptions
 from upright.booting import default_tree, on_boot
-from upright.protection import Binding, protected
+from upright.protection import Binding, protected, unprotected
 from upright.strategies.breaker_options import BreakerOptions
 from upright.strategies.errors import UprightError
 from upright.strategies.report import ErrorReport, RecoveryResult, RecoveryStatus, RecoveryStep, Stage, StepOutcome
@@ -99,6 +99,7 @@ def call(operation: str, function: Callable[..., Any], /, *args: Any, **kwargs: 
     tree = default_tree()
     if tree is not None:
         return tree.call(operation, function, *args, **kwargs)
+    function, args = unprotected(function, args)
     began = monotonic()
     try:
         return _succeeded(operation, began, function(*args, **kwargs))
@@ -111,6 +112,7 @@ async def call_async(operation: str, function: Callable[..., Any], /, *args: Any
     tree = default_tree()
     if tree is not None:
         return await tree.call_async(operation, function, *args, **kwargs)
+    function, args = unprotected(function, args)
     began = monotonic()
     try:
         return _succeeded(operation, began, await function(*args, **kwargs))

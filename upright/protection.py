@@ -11,6 +11,7 @@ import functools
 import inspect
 from functools import partial
 from time import monotonic
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from upright.actors.drivers import drive, drive_async
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
     from upright.actors.operation import Operation
     from upright.strategies.breaker import BreakerSnapshot
 
-__all__ = ["RAISE", "Binding", "protected"]
+__all__ = ["RAISE", "Binding", "protected", "unprotected"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 RAISE: Final = object()
 """What a failing call gets instead of a value when its own exception is to come out."""
+
+_BARE: Final = "__upright_bare__"  # (the protected function, what it protects)
 
 
 class Binding:
@@ -89,6 +92,17 @@ def protected(function: F, binding: Binding) -> F:
     return _protected_sync(function, binding)  # type: ignore[return-value]
 
 
+def unprotected(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """Return what a protected function or method protects, with the arguments for it; another one as it is."""
+    bare = getattr(function, _BARE, None)
+    if bare is not None:
+        if bare[0] is function:  # else functools.wraps has copied it to another wrapper
+            return bare[1], args
+        if isinstance(function, MethodType) and bare[0] is function.__func__:
+            return bare[1], (function.__self__, *args)
+    return function, args
+
+
 def _protected_sync(function: Callable[..., Any], binding: Binding) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -113,6 +127,7 @@ def _protected_sync(function: Callable[..., Any], binding: Binding) -> Callable[
             _was_slow(binding, began)
         return value
 
+    vars(call)[_BARE] = (call, function)
     return call
 
 
@@ -140,6 +155,7 @@ def _protected_async(function: Callable[..., Any], binding: Binding) -> Callable
             _was_slow(binding, began)
         return value
 
+    vars(call)[_BARE] = (call, function)
     return call
 
 

@@ -14,7 +14,7 @@ from upright.actors.drivers import drive, drive_async
 from upright.actors.edge import Call, note_failure, result_of_success
 from upright.boundaries import Boundary
 from upright.interception import intercepted
-from upright.protection import Binding, protected
+from upright.protection import Binding, protected, unprotected
 from upright.strategies.classification import classify
 from upright.strategies.errors import ConfigError
 from upright.strategies.report import ErrorReport, RecoveryResult, RecoveryStatus, RecoveryStep, Stage, StepOutcome
@@ -118,11 +118,14 @@ class Tree(AbstractContextManager["Tree"]):
     def call(self, operation: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> RecoveryResult:
         """Call a function under protection and return everything that happened, its value included.
 
+        A function that is protected already is called under this protection alone.
+
         Never raises what the function raised: `result.error` is the first failure, `result.status` says how it
         came out (SUCCEEDED if nothing failed). KeyboardInterrupt and its kind pass through.
         """
         edge = self.edge
         found = edge.operations.get(operation)
+        function, args = unprotected(function, args)
         attempt = functools.partial(intercepted(operation, function), *args, **kwargs)
         call = Call(found, None, attempt, monotonic(), arguments=(args, kwargs))
         snapshot = found.breaker.snapshot
@@ -147,6 +150,7 @@ class Tree(AbstractContextManager["Tree"]):
         """The same for a coroutine function, in this task."""
         edge = self.edge
         found = edge.operations.get(operation)
+        function, args = unprotected(function, args)
         attempt = functools.partial(intercepted(operation, function), *args, **kwargs)
         call = Call(found, None, attempt, monotonic(), arguments=(args, kwargs))
         call.loop = asyncio.get_running_loop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -449,3 +450,25 @@ def test_a_chain_that_was_replaced_catches_up_no_more(boot: Boot, queue: Offline
     tree.breakers["op"].auto()
     assert tree.call("op", lambda _: down(), 1).value == 2
     assert later.taken == []
+
+
+def test_calling_a_protected_function_protects_it_once_and_tells_everything(boot: Boot) -> None:
+    tree = boot(chain("op", ("stale", lambda context: f"stale {context['args'][-1]}")))
+
+    class Service:
+        @tree.protect("op")
+        def ask(self, question: str) -> str:
+            raise ConnectionRefusedError(111, f"refused {question}")
+
+    @tree.protect("op")
+    async def ask(question: str) -> str:
+        raise ConnectionRefusedError(111, f"refused {question}")
+
+    def shout(question: str) -> str:
+        return Service().ask(question).upper()
+
+    wrapped: Any = functools.wraps(Service.ask)(shout)
+    for result in (tree.call("op", Service().ask, "tides"), asyncio.run(tree.call_async("op", ask, "tides"))):
+        assert result.degraded
+        assert result.value == "stale tides"
+    assert tree.call("other", wrapped, "tides").value == "STALE TIDES"

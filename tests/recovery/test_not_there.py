@@ -176,7 +176,7 @@ def check(seen):
     for name, make in (
         ("call", upright.call), ("call_async", lambda *args: asyncio.run(upright.call_async(*args)))
     ):
-        function = call.__wrapped__ if name == "call" else call_async.__wrapped__
+        function = call if name == "call" else call_async
         failed, good = make("op", function), make("op", function, False)
         seen[name] = [str(failed.status), failed.error is error, str(good.status), good.value]
     try:
