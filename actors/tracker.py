@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from upright.actors.actor import SupervisedActor
 from upright.actors.events import (
+    AlertJudged,
     AlertRaised,
+    CircuitChanged,
     HealingEnded,
     PredictionMade,
     RecoveryEscalated,
@@ -50,6 +52,7 @@ __all__ = ["TrackerActor", "TrackerState"]
 
 _MAX_WAITING: Final = 30  # events that wait for the one being sent; each may hold an exception with its frames
 _PREDICTIONS: Final = 20  # breadcrumbs of an alert
+_NOT_INCIDENTS: Final = (AlertJudged, CircuitChanged)  # the monitor's business
 _LOG_LINES: Final = 120  # log lines about incidents in any minute; what is held back is counted
 
 
@@ -161,7 +164,7 @@ class TrackerActor(SupervisedActor):
         elif isinstance(message, _MetricsDue):
             self._send_metrics()
             self.send_after(self._options.metrics_interval, _MetricsDue())
-        else:
+        elif not isinstance(message, _NOT_INCIDENTS):
             return super().on_receive(message)
         if len(incidents) and not self._ticking:
             self._tick_later()
