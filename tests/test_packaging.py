@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("actors", "strategies", "supervisors")
+LINKS = {**{f"upright/{room}": room for room in ROOMS}, "upright/demo/tutoring_service": "examples/tutoring_service"}
 NOT_SHIPPED = shutil.ignore_patterns(
     ".*", "__pycache__", "*.egg-info", "build", "dist", "node_modules", "site", "*.pyc"
 )
@@ -64,11 +65,11 @@ def _folders() -> set[str]:
     for room in ("upright", *ROOMS):
         for path in (ROOT / room).rglob("*.py"):
             parts = path.relative_to(ROOT).parts[:-1]
-            if len(parts) > 1 and parts[0] == "upright" and parts[1] in ROOMS:
+            if any("/".join(parts).startswith(link) for link in LINKS):
                 continue  # reached through the link, and found in its own place
             if "__pycache__" not in parts:
                 found.add(".".join(parts if parts[0] == "upright" else ("upright", *parts)))
-    return found
+    return found | {"upright.demo.tutoring_service"}
 
 
 def test_the_package_list_equals_the_folders(project: dict[str, Any]) -> None:
@@ -90,9 +91,11 @@ def test_every_module_is_in_the_wheel(wheel: list[str]) -> None:
     for room in ("upright", *ROOMS):
         for path in (ROOT / room).rglob("*.py"):
             relative = path.relative_to(ROOT)
-            if relative.parts[0] == "upright" and relative.parts[1] in ROOMS:
+            if any(str(relative).startswith(f"{link}/") for link in LINKS):
                 continue
             expected.add(str(relative) if room == "upright" else f"upright/{relative}")
+    example = "upright/demo/tutoring_service"
+    expected |= {f"{example}/{path.name}" for path in (ROOT / LINKS[example]).iterdir() if path.is_file()}
     assert expected <= set(wheel)
 
 
@@ -137,9 +140,9 @@ def test_every_module_of_the_wheel_can_be_imported_elsewhere(built: Path, tmp_pa
 
 def test_the_links_point_to_the_rooms() -> None:
     # They serve type checkers, editors and a clone that was not installed.
-    for room in ROOMS:
-        link = ROOT / "upright" / room
-        assert not link.is_symlink() or link.resolve() == ROOT / room
+    for place, target in LINKS.items():
+        link = ROOT / place
+        assert not link.is_symlink() or link.resolve() == ROOT / target
 
 
 def test_the_version_is_said_once(project: dict[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""Services that use upright; each is run by a test."""
