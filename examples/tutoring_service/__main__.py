@@ -17,7 +17,7 @@ def main() -> None:
     options = parser.parse_args()
     with StandIns() as parts:
         print(f"PostgreSQL is process {parts.postgres.pid}, Redis is process {parts.redis.pid}: kill one and look.")
-        uvicorn.run(create_app(parts.settings), port=options.port, log_level="warning")
+        uvicorn.run(create_app(parts.settings), port=options.port, log_level="warning", ws="websockets-sansio")
 
 
 if __name__ == "__main__":

@@ -55,6 +55,13 @@ class Voice:
         """Disconnect."""
         await self.manager.stop()
 
+    def restart(self) -> None:
+        """Connect anew: what an operator does where nobody else does it. Not for the service's own loop."""
+        asyncio.run(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        await self.manager.reconnect()
+
     async def _transcribe(self, said: bytes | str, *, session_id: str) -> str:
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         number = next(self._numbers)

@@ -30,7 +30,9 @@ PATIENCE = 15.0
 @contextmanager
 def served(app: Any) -> Iterator[str]:
     """The app behind a real HTTP server; yields its URL."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", timeout_graceful_shutdown=2))
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, log_level="critical", ws="websockets-sansio", timeout_graceful_shutdown=2)
+    )
     thread = threading.Thread(target=server.run, name="uvicorn", daemon=True)
     thread.start()
     try:

@@ -8,16 +8,17 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from upright.demo.service import Counts, load
+from upright.demo.load import Counts, start_users
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from upright.demo.faults import Injection
+    from upright.demo.load import PartCounts
 
 __all__ = ["CampaignResult", "FaultResult", "run_campaign"]
 
-_RECOVERY_LIMIT = 10.0  # seconds after the part is whole again within which the service must be fresh
+_RECOVERY_LIMIT = 5.0  # seconds after the part is whole again within which the service must be fresh
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class FaultResult:
         part: What it was done to.
         at: Seconds after the start.
         outage: Seconds until the part was whole again.
-        mttr: Seconds from then to the first answer out of the database; None if there was none in time.
+        mttr: Seconds from then to the first fresh answer that needs the part; None if there was none in time.
     """
 
     name: str
@@ -53,8 +54,9 @@ class CampaignResult:
         faults: In the order of their injection.
         calls: Made by the users.
         served: Answered, stale answers included.
-        degraded: Answered with a stale value.
+        degraded: Answered with a substitute.
         failed: Ended with an exception.
+        parts: (served, degraded, failed) by part.
         worst: Seconds of the slowest call.
         healings: Proven healings, as the tree counted them; 0 without a tree.
     """
@@ -65,6 +67,7 @@ class CampaignResult:
     served: int = 0
     degraded: int = 0
     failed: int = 0
+    parts: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     worst: float = 0.0
     healings: int = 0
 
@@ -91,7 +94,7 @@ class CampaignResult:
 
 def run_campaign(
     label: str,
-    call: Callable[[int], int],
+    url: str,
     injections: Sequence[Injection],
     *,
     duration: float,
@@ -103,7 +106,7 @@ def run_campaign(
 
     Args:
         label: For the table.
-        call: The service, as its users call it.
+        url: Where the service is.
         injections: What is broken when.
         duration: Seconds at least; a last recovery is waited for.
         users: Threads that call.
@@ -112,7 +115,7 @@ def run_campaign(
     """
     counts, stop = Counts(), threading.Event()
     result = CampaignResult(label)
-    threads = load(call, counts, stop, users=users)
+    threads = start_users(url, counts, stop, users=users)
     began = time.monotonic()
 
     def until(moment: float) -> None:
@@ -131,27 +134,35 @@ def run_campaign(
                 on_tick(counts, time.monotonic() - began)
                 worker.join(0.1)
             whole = time.monotonic()
-            mttr = _wait_fresh(counts, whole, lambda: on_tick(counts, time.monotonic() - began))
+            part = counts.parts[injection.fault.part]
+            mttr = _wait_fresh(part, whole, lambda: on_tick(counts, time.monotonic() - began))
             result.faults.append(
                 FaultResult(injection.fault.name, injection.fault.part, hit - began, whole - hit, mttr)
             )
-            on_fault(f"back after {mttr:.2f} s" if mttr is not None else f"NOT back within {_RECOVERY_LIMIT:g} s")
+            if mttr is None:
+                on_fault(f"NOT back within {_RECOVERY_LIMIT:g} s; somebody repairs it")
+                injection.fault.repair()
+            else:
+                on_fault(f"back after {mttr:.2f} s")
         until(duration)
     finally:
         stop.set()
         for thread in threads:
             thread.join(5.0)
-    result.calls, result.served = counts.calls, counts.served.value
-    result.degraded, result.failed, result.worst = counts.degraded.value, counts.failed.value, counts.worst
+    result.served, result.degraded, result.failed = counts.served, counts.degraded, counts.failed
+    result.calls, result.worst = counts.served + counts.failed, counts.worst
+    result.parts = {
+        name: (part.served.value, part.degraded.value, part.failed.value) for name, part in counts.parts.items()
+    }
     return result
 
 
-def _wait_fresh(counts: Counts, whole: float, tick: Callable[[], None]) -> float | None:
-    """Wait for the first answer out of the database since the part was whole; returns how long that took."""
+def _wait_fresh(part: PartCounts, whole: float, tick: Callable[[], None]) -> float | None:
+    """Wait for the first fresh answer since the part was whole; returns how long that took."""
     deadline = whole + _RECOVERY_LIMIT
     while time.monotonic() < deadline:
-        if counts.last_fresh > whole:
-            return counts.last_fresh - whole
+        if part.last_fresh > whole:
+            return part.last_fresh - whole
         tick()
         time.sleep(0.01)
     return None

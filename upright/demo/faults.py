@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from upright.testing.servers.postgres import PostgresServer
+    from upright.demo.server import Running
+    from upright.demo.tutoring_service.stand_ins import StandIns
 
-__all__ = ["Fault", "Injection", "plan"]
+__all__ = ["GAP", "Fault", "Injection", "faults_of", "plan"]
+
+GAP = 2.5
+"""Seconds from one fault to the next, at least."""
+_OUTAGE = 1.0
+_FILL = 160  # MiB in the page cache, beyond its budget of 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +29,13 @@ class Fault:
         name: What happens, in a few words.
         part: To which part.
         inject: Does it, and returns when the part is whole again.
+        repair: What an operator does if the service has not recovered by itself.
     """
 
     name: str
     part: str
     inject: Callable[[], object]
+    repair: Callable[[], object] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,42 +51,84 @@ class Injection:
     fault: Fault
 
 
-def plan(server: PostgresServer, *, duration: float, seed: int) -> list[Injection]:
+def faults_of(parts: StandIns, running: Running) -> list[Fault]:
+    """Return every fault there is, for the servers and the service that are running."""
+    pages, voice = running.service.pages, running.service.voice
+    return [
+        Fault("terminate all backends", "postgres", parts.postgres.terminate_backends),
+        Fault("stop the server, start it again", "postgres", lambda: _outage(parts.postgres)),
+        Fault("kill -9 the server, start it again", "postgres", lambda: _killed(parts.postgres)),
+        Fault("exhaust the connections", "postgres", lambda: _exhausted(parts)),
+        Fault("kill -9 the server, start it again", "redis", lambda: _killed(parts.redis)),
+        Fault("make it a read-only replica, and a master again", "redis", lambda: _demoted(parts)),
+        Fault("kill the endpoint, start it again", "model", lambda: _killed(parts.model)),
+        Fault("answer 503 to everybody", "model", lambda: _unavailable(parts)),
+        Fault("cut all connections", "speech", parts.speech.drop, voice.restart),
+        Fault("stop the server, start it again", "speech", lambda: _outage(parts.speech), voice.restart),
+        Fault("stall without closing", "speech", lambda: _stalled(parts), voice.restart),
+        Fault("fill the memory", "memory", lambda: _fill(pages.cache), pages.cache.clear),
+    ]
+
+
+def plan(faults: list[Fault], *, duration: float, seed: int) -> list[Injection]:
     """Return which faults are injected when: the same for the same seed, and at least one of each kind.
 
     Args:
-        server: The database that is broken.
+        faults: Those there are.
         duration: Seconds of the whole campaign; the first second and the last three are left in peace.
         seed: Of the random numbers.
     """
     chance = random.Random(seed)
-    kinds = [
-        Fault("terminate all backends", "postgres", server.terminate_backends),
-        Fault("stop the server, start it again", "postgres", lambda: _stopped(server, 2.0)),
-        Fault("kill -9 the server, start it again", "postgres", lambda: _killed(server, 1.0)),
-        Fault("exhaust the connections", "postgres", lambda: _exhausted(server, 1.5)),
-    ]
-    gap = 4.5
-    count = max(len(kinds), int((duration - 4.0) / gap))
-    chosen = [*kinds, *(chance.choice(kinds) for _ in range(count - len(kinds)))]
+    count = max(len(faults), int((duration - 4.0) / GAP))
+    chosen = [*range(len(faults)), *(chance.randrange(len(faults)) for _ in range(count - len(faults)))]
     chance.shuffle(chosen)
-    return [Injection(1.0 + index * gap + chance.uniform(0.0, 0.5), fault) for index, fault in enumerate(chosen)]
+    return [
+        Injection(1.0 + index * GAP + chance.uniform(0.0, 0.3), faults[which]) for index, which in enumerate(chosen)
+    ]
 
 
-def _stopped(server: PostgresServer, seconds: float) -> None:
-    server.stop()
-    time.sleep(seconds)
-    server.start()
+def _outage(server: object) -> None:
+    server.stop()  # type: ignore[attr-defined]
+    time.sleep(_OUTAGE)
+    server.start()  # type: ignore[attr-defined]
 
 
-def _killed(server: PostgresServer, seconds: float) -> None:
-    server.kill()
-    time.sleep(seconds)
-    server.start()
+def _killed(server: object) -> None:
+    server.kill()  # type: ignore[attr-defined]
+    time.sleep(_OUTAGE)
+    server.start()  # type: ignore[attr-defined]
 
 
-def _exhausted(server: PostgresServer, seconds: float) -> None:
+def _exhausted(parts: StandIns) -> None:
     # Those that the service holds are ended as well, or it would hardly notice.
-    with server.exhausted_connections():
-        server.terminate_backends()
-        time.sleep(seconds)
+    with parts.postgres.exhausted_connections():
+        parts.postgres.terminate_backends()
+        time.sleep(_OUTAGE)
+
+
+def _demoted(parts: StandIns) -> None:
+    parts.redis.demote(("127.0.0.1", 1))  # a master that does not exist
+    time.sleep(_OUTAGE)
+    parts.redis.promote()
+
+
+def _unavailable(parts: StandIns) -> None:
+    from upright.testing.servers.http import Reply
+
+    answer = parts.model.handler
+    parts.model.handler = lambda _request: Reply(503, b"come back later", {"Retry-After": "1"})
+    try:
+        time.sleep(_OUTAGE)
+    finally:
+        parts.model.handler = answer
+
+
+def _stalled(parts: StandIns) -> None:
+    parts.speech.stall()
+    time.sleep(_OUTAGE)
+    parts.speech.resume()
+
+
+def _fill(cache: dict[str, bytes]) -> None:
+    mebibyte = bytes(range(256)) * 4096
+    cache.update({f"old page {number}": mebibyte + number.to_bytes(2, "big") for number in range(_FILL)})

@@ -8,13 +8,14 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from upright.booting import default_tree
 from upright.demo.campaign import CampaignResult, run_campaign
-from upright.demo.faults import plan
-from upright.demo.service import OrderService, fill, make_engine
+from upright.demo.faults import faults_of, plan
+from upright.demo.server import running
 from upright.demo.view import View
 
 if TYPE_CHECKING:
-    from upright.testing.servers.postgres import PostgresServer
+    from upright.demo.tutoring_service.stand_ins import StandIns
 
 __all__ = ["DemoOptions", "run_demo"]
 
@@ -24,13 +25,13 @@ class DemoOptions:
     """How the demo runs.
 
     Attributes:
-        duration: Seconds of each of the two campaigns, at least 22 to have room for every kind of fault.
+        duration: Seconds of each of the two campaigns, at least 34 to have room for every kind of fault.
         seed: Of the order and the times of the faults.
         users: Threads that call the service.
         as_json: Print the result as JSON and nothing else.
     """
 
-    duration: float = 24.0
+    duration: float = 36.0
     seed: int = 1
     users: int = 8
     as_json: bool = False
@@ -38,18 +39,18 @@ class DemoOptions:
 
 def run_demo(options: DemoOptions) -> int:
     """Run the demo; returns the exit status: 0 if every fault was healed, 1 if not."""
-    from upright.testing.servers.postgres import PostgresServer
+    from upright.demo.tutoring_service.stand_ins import StandIns
 
-    # What upright and the driver have to say would tear the live view apart; the view tells the story.
-    logging.getLogger("upright").addHandler(logging.NullHandler())
+    # What upright and the drivers have to say would tear the live view apart; the view tells the story.
+    for name in ("upright", "psycopg.pool", "websockets"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
+        logging.getLogger(name).propagate = False
     view = View(quiet=options.as_json)
-    view.say("starting a real PostgreSQL ...")
-    with PostgresServer(max_connections=40) as server:
-        view.say(f"PostgreSQL is up on {server.host}:{server.port}, process {server.pid}")
-        fill(server)
-        bare = _bare(server, options, view)
-        with_upright = _protected(server, options, view)
-    results = [bare, with_upright]
+    view.say("starting PostgreSQL, Redis, two models and a speech service ...")
+    with StandIns() as parts:
+        view.say(f"PostgreSQL is process {parts.postgres.pid}, Redis is process {parts.redis.pid}")
+        results = [_half(parts, options, view, supervised=supervised) for supervised in (False, True)]
+    with_upright = results[1]
     if options.as_json:
         json.dump(_summary(results, options), sys.stdout, indent=2)
         sys.stdout.write("\n")
@@ -58,46 +59,23 @@ def run_demo(options: DemoOptions) -> int:
     return 0 if with_upright.healed == len(with_upright.faults) else 1
 
 
-def _bare(server: PostgresServer, options: DemoOptions, view: View) -> CampaignResult:
-    engine = make_engine(server)
-    service = OrderService(engine)
-    with view.campaign("without upright", None) as stage:
-        result = run_campaign(
-            "without upright",
-            service.orders_of,
-            plan(server, duration=options.duration, seed=options.seed),
-            duration=options.duration,
-            users=options.users,
-            on_fault=stage.fault,
-            on_tick=stage.tick,
-        )
-    engine.dispose()
-    return result
-
-
-def _protected(server: PostgresServer, options: DemoOptions, view: View) -> CampaignResult:
-    import upright
-    from upright.strategies.healing import DatabaseReconnection
-
-    engine = make_engine(server)
-    service = OrderService(engine)
-    chain = upright.FallbackChain("orders", [upright.FallbackStep("last known number of orders", service.last_known)])
-    healing = DatabaseReconnection(engine, resource="orders-db")
-    with upright.boot(strategies=[healing, chain], name="demo") as tree:
-        call = tree.protect("orders", resource="orders-db")(service.orders_of)
-        with view.campaign("with upright", tree) as stage:
+def _half(parts: StandIns, options: DemoOptions, view: View, *, supervised: bool) -> CampaignResult:
+    label = "with upright" if supervised else "without upright"
+    with running(parts.settings, supervised=supervised) as service:
+        tree = default_tree() if supervised else None
+        with view.campaign(label, tree) as stage:
             result = run_campaign(
-                "with upright",
-                call,
-                plan(server, duration=options.duration, seed=options.seed),
+                label,
+                service.url,
+                plan(faults_of(parts, service), duration=options.duration, seed=options.seed),
                 duration=options.duration,
                 users=options.users,
                 on_fault=stage.fault,
                 on_tick=stage.tick,
             )
-        details = tree.status_of("healing").details
-        result.healings = sum(known["proven"] for known in details["strategies"].values())
-    engine.dispose()
+        if tree is not None:
+            known = tree.status_of("healing").details["strategies"]
+            result.healings = sum(strategy["proven"] for strategy in known.values())
     return result
 
 

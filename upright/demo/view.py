@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from upright.demo.campaign import CampaignResult
-    from upright.demo.service import Counts
+    from upright.demo.load import Counts
 
 __all__ = ["View"]
 
@@ -100,12 +100,15 @@ class View:
             "MTTR p99": [_seconds(r.mttr(0.99)) for r in results],
             "calls": [f"{r.calls}" for r in results],
             "served": [_share(r.served, r.calls) for r in results],
-            "  of these stale": [_share(r.degraded, r.calls) for r in results],
+            "  of these degraded": [_share(r.degraded, r.calls) for r in results],
             "failed": [_share(r.failed, r.calls) for r in results],
             "slowest call": [_seconds(r.worst) for r in results],
         }
         for name, cells in rows.items():
             table.add_row(name, *cells)
+        table.add_section()
+        for part in results[0].parts:
+            table.add_row(f"served, {part}", *(_served(*result.parts[part]) for result in results))
         self._console.print()
         self._console.print(table)
         self._console.print("MTTR: from the moment the part was whole again to the first fresh answer.", style="dim")
@@ -118,8 +121,8 @@ def _picture(stage: Stage) -> RenderableType:
     counts = stage.counts
     lines: list[RenderableType] = []
     if counts is not None:
-        failed = Text(f"{counts.failed.value} failed", style="bold red" if counts.failed.value else "")
-        line = Text(f"{stage.seconds:5.1f} s   {counts.served.value} served ({counts.degraded.value} stale)   ")
+        failed = Text(f"{counts.failed} failed", style="bold red" if counts.failed else "")
+        line = Text(f"{stage.seconds:5.1f} s   {counts.served} served ({counts.degraded} degraded)   ")
         lines.append(line.append(failed))
     if stage.tree is not None:
         lines.append(_tree_picture(stage.tree))
@@ -169,6 +172,11 @@ def _remark(node: Any) -> str:
 
 def _seconds(value: float | None) -> str:
     return "never" if value is None else f"{value:.2f} s"
+
+
+def _served(served: int, degraded: int, failed: int) -> str:
+    share = f"{served / (served + failed):.1%}" if served + failed else "0"
+    return f"{share} ({degraded} degraded)" if degraded else share
 
 
 def _share(part: int, whole: int) -> str:
