@@ -72,6 +72,8 @@ class Voice:
                 return await answer
         finally:
             del self._waiting[number]
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # it may be that sending has failed first, and nobody asks any more
 
     def _hear(self, message: str) -> None:
         heard = json.loads(message)
