@@ -57,8 +57,8 @@ class Reach:
         _reaches.pop(get_ident(), None)
         with self._guard:
             self._ident = None
-        if self._sent:  # asked first, since CPython looks through all threads for the one meant
-            _throw(get_ident(), None)
+        if self._sent:
+            _take_interrupt()
 
     def interrupt(self) -> bool:
         """Throw `Interrupted` into the thread; False if it is not running, shielded, or the caller itself.
@@ -117,5 +117,20 @@ def shielded() -> Iterator[None]:
         reach.unshield(before)
 
 
-def _throw(ident: int, kind: type[BaseException] | None) -> None:
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), None if kind is None else ctypes.py_object(kind))
+def _take_interrupt() -> None:
+    """Receive the interrupt that is on its way to this thread, or one in its place.
+
+    Calling it off (`PyThreadState_SetAsyncExc` with NULL) would leave CPython 3.11 believing that one is pending
+    somewhere, for ever: all threads then look for it again and again, and a traced one (debugger, coverage) does not
+    get beyond that look.
+    """
+    try:
+        _throw(get_ident(), Interrupted)
+        while True:  # it comes with the next bytecodes
+            pass
+    except Interrupted:
+        return
+
+
+def _throw(ident: int, kind: type[BaseException]) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(kind))
