@@ -79,7 +79,18 @@ class Lane(SimpleQueue[Item]):
         self.wake()
 
     def drain(self, take: Callable[[Any, Answer | None], None]) -> None:
-        """Empty the lane from any thread; `take` gets each message that nobody else got, system ones first."""
+        """Empty the lane from any thread; `take` gets each message that nobody else got, system ones first.
+
+        An exception (Ctrl-C may come in any line of the main thread) passes through when the lane is empty: others wait
+        for the answers to what lies in it.
+        """
+        try:
+            self._drain(take)
+        except BaseException:
+            self._drain(take)
+            raise
+
+    def _drain(self, take: Callable[[Any, Answer | None], None]) -> None:
         while self.system:
             try:
                 message = self.system.popleft()
