@@ -49,6 +49,8 @@ MAX_CONNECTIONS: Final = 16
 _BACKLOG: Final = 128  # connections that may wait to be accepted, or to be told that there are too many
 _IDLE: Final = 300.0  # seconds until a silent connection is closed
 _CHECK_EVERY: Final = 30.0  # seconds between two looks at whether the socket is still where it was put
+_FIRST_RETRY: Final = 1.0  # seconds, doubled up to the above, between two tries to open it: an earlier incarnation that
+# was killed keeps it open for as long
 _MAX_SAME_NAME: Final = 100  # trees of one name in one process
 
 _CHECK: Final = object()
@@ -89,6 +91,7 @@ class ControlServer(SupervisedActor):
         self._complaint: str | None = None  # what was logged last, so that it is not logged at every try
         self._started = time()
         self._served = 0
+        self._retry = _FIRST_RETRY
 
     def on_start(self) -> None:
         """Open the socket, or say why there is none."""
@@ -96,7 +99,7 @@ class ControlServer(SupervisedActor):
             self._unavailable(NO_UNIX_SOCKETS)
             return
         self._open()
-        self.send_after(_CHECK_EVERY, _CHECK)
+        self._check_later()
 
     def on_stop(self) -> None:
         """Close the socket and remove its file."""
@@ -169,15 +172,21 @@ class ControlServer(SupervisedActor):
         """Open the socket in the first place where that works."""
         reasons = []
         for folder in [None] if self._wanted_path is not None else runtime_dirs(os.environ):
+            listening: socket.socket | None = None
             try:
                 path = self._claim(folder)
                 listening = _listen(path)
-            except (RuntimeDirError, OSError) as error:
+                found = path.lstat()
+                self._path, self._identity = path, (found.st_dev, found.st_ino)
+                self._serve(listening)
+            except BaseException as error:
+                self._close()
+                if listening is not None:
+                    listening.close()  # or the exception would keep it open, in the way of the next incarnation
+                if not isinstance(error, RuntimeDirError | OSError):
+                    raise
                 reasons.append(str(error))
                 continue
-            found = path.lstat()
-            self._path, self._identity = path, (found.st_dev, found.st_ino)
-            self._serve(listening)
             return
         self._unavailable("; ".join(reasons))
 
@@ -234,7 +243,13 @@ class ControlServer(SupervisedActor):
             self._open()
         elif self._link is not None:
             self._show(socket=str(self._path))
-        self.send_after(_CHECK_EVERY, _CHECK)
+        self._check_later()
+
+    def _check_later(self) -> None:
+        if self._path is not None:
+            self._retry = _FIRST_RETRY
+        self.send_after(_CHECK_EVERY if self._path is not None else self._retry, _CHECK)
+        self._retry = min(2 * self._retry, _CHECK_EVERY)
 
     def _is_in_place(self, path: Path) -> bool:
         try:
