@@ -20,7 +20,7 @@ from upright.actors.incarnation import Incarnation
 from upright.actors.ledger import Ticket
 from upright.actors.life import StopNow
 from upright.actors.mailbox import DEFAULT_MAILBOX_LIMIT, Lane
-from upright.actors.messages import Provoke, Stop
+from upright.actors.messages import Entrusted, Provoke, Stop
 from upright.actors.reply import ReplyFuture
 from upright.strategies.errors import ConfigError
 from upright.strategies.options import is_finite_number
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from upright.actors.timers import Timer
 
 __all__ = ["SupervisedActor"]
+
+_ENTRUSTED = Entrusted()
 
 _numbers = count(1)
 
@@ -174,6 +176,18 @@ class SupervisedActor(pykka.ThreadingActor):
         if incarnation.detached:
             ticket.withdraw()  # its asker has got ActorKilled, and the successor must not find it
         return ticket
+
+    def entrust(self, ticket: Ticket) -> None:
+        """Leave the message in hand to its ticket: a crash from here on leaves that open for the next incarnation.
+
+        For a class with `keeps_tickets`, once the ticket's `note` says how to carry on. That the message itself is the
+        reason of a crash must then be found out by other means (see `Carried`). From here on any exception is a
+        crash, a `Reply` too. Nothing happens for a ticket of another message.
+        """
+        incarnation = self._incarnation
+        item = incarnation.current if incarnation is not None else None
+        if incarnation is not None and item is not None and item[1] is ticket:
+            incarnation.current = (_ENTRUSTED, None)
 
     def open_tickets(self) -> list[Ticket]:
         """Return what was accepted and not answered yet, by this incarnation or those before it, oldest first."""

@@ -279,8 +279,10 @@ class Address(pykka.ActorRef[A], Generic[A]):
         self.fail_tickets()
 
     def fail_tickets(self) -> None:
-        """Answer what was accepted and never answered."""
-        self.ledger.fail_all(lambda: self._refusal(f"{self} {self._gone()} before it answered"))
+        """Answer what was accepted and never answered; what nobody waits for becomes a dead letter."""
+        for ticket in self.ledger.tickets():
+            if ticket.fail(self._refusal(f"{self} {self._gone()} before it answered")) and not ticket.asked:
+                dead_letters.add(self.name, ticket.message, f"accepted, but its actor {self._gone()}")
 
     def close_after_fork(self) -> None:
         """Close in a forked child, where no thread will ever read this mailbox."""

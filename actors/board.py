@@ -65,7 +65,7 @@ class Board:
         retries: Calls that were made again by the retry stage.
     """
 
-    resources: dict[str, ResourceView] = field(default_factory=dict)
+    resources: OrderedDict[str, ResourceView] = field(default_factory=OrderedDict)
     recovering: dict[RecoveryId, Tally] = field(default_factory=dict)
     strategies: tuple[HealingStrategy, ...] = ()
     risk: float | None = None
@@ -95,8 +95,8 @@ class Board:
     def healed(self, name: str) -> ResourceView:
         """Raise the epoch of a resource; for the orchestrator."""
         view = ResourceView(epoch=self.resource(name).epoch + 1, healed_at=monotonic())
-        self.resources.pop(name, None)  # the newest goes to the end
         self.resources[name] = view
+        self.resources.move_to_end(name)
         if len(self.resources) > _MAX_RESOURCES:
             for old, known in list(self.resources.items())[: _MAX_RESOURCES // 10]:
                 if known.healing is None:

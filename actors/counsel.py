@@ -5,19 +5,22 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from upright.actors.worker import JobFailed
 from upright.strategies.report import RecoveryMethod, RecoveryResult, RecoveryStatus, RecoveryStep, Stage, StepOutcome
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from upright.actors.gate import Gate
     from upright.actors.ledger import Ticket
     from upright.strategies.report import ErrorReport
 
-__all__ = ["Consult", "Counsel", "Inquire", "OrFailure", "result_of", "skipped", "still_healing"]
+__all__ = ["Consult", "Counsel", "HandedOn", "Inquire", "result_of", "skipped", "still_healing"]
+
+_ELSEWHERE: Final = object()  # what a job gives that had been begun elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +70,36 @@ class Inquire:
     """
 
 
-class OrFailure:
-    """Passes a worker's result on to a ticket; a worker that gave none is answered with the failure itself."""
+class HandedOn:
+    """What a worker has been given to do for a ticket: noted on it, and the reply of the job.
 
-    __slots__ = ("_counsel", "_report", "_ticket")
+    A worker that gives no result is answered with the failure itself.
+
+    Attributes:
+        sent: The job is on its way. Without, an incarnation that finds this on a ticket sends the job again; if it was
+            on its way all the same, the second does nothing.
+    """
+
+    __slots__ = ("_begun", "_counsel", "_report", "_ticket", "sent")
 
     def __init__(self, ticket: Ticket, report: ErrorReport, counsel: Counsel) -> None:
         self._ticket = ticket
         self._report = report
         self._counsel = counsel
+        self._begun = [True]
+        self.sent = False
+
+    def job(self, finish: Callable[[ErrorReport, Counsel], RecoveryResult]) -> Any:
+        """Do it, unless that was begun elsewhere; in the worker."""
+        try:
+            self._begun.pop()
+        except IndexError:
+            return _ELSEWHERE
+        return finish(self._report, self._counsel)
 
     def answer(self, result: Any) -> bool:
+        if result is _ELSEWHERE:
+            return False
         return self._ticket.answer(result)
 
     def fail(self, error: BaseException) -> bool:

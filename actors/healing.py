@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["Heal", "HealingActor", "HealingReport"]
 
 _MAX_CRASHES: Final = 2  # a healing that crashed more incarnations of this actor is given up
+_MAX_CRASHES_AT_WORK: Final = 10  # likewise while a strategy is at work: giving up would let a second one begin
 _MAX_REMEMBERED: Final = 1_000  # recovery ids whose failed attempts are remembered, the oldest go first
+_ELSEWHERE: Final = object()  # what a job gives that may not begin any more, or has been begun before
 _WORKER_AGAIN: Final = 0.05  # seconds after which a worker is asked for again when there was none
 
 
@@ -101,11 +103,17 @@ class _Healing(Carried):
     steps: list[RecoveryStep] = field(default_factory=list)
     index: int = 0
     job: Job | None = None
+    sending: Job | None = None  # the newest job, which may not have been sent
     job_started_at: float = 0.0
     outcome: Answered | None = None  # of the job, kept until it is dealt with: a crash in between must not lose it
     progress: Progress = field(default_factory=Progress)
     timer: Timer | None = None
     overdue: bool = False
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a strategy has begun and has not been heard of since."""
+        return self.outcome is None and self.progress.begun
 
 
 @dataclass(slots=True)
@@ -145,24 +153,35 @@ class HealingActor(SupervisedActor):
         kept = dict.fromkeys(ticket.note for ticket in left if isinstance(ticket.note, _Healing))
         for healing in kept:
             healing.found()
-            if healing.crashes <= _MAX_CRASHES:
+            if healing.crashes <= (_MAX_CRASHES_AT_WORK if healing.is_at_work else _MAX_CRASHES):
                 self._healings[healing.report.recovery_id] = healing
+            elif healing.sending is not None:
+                # Before it is answered, or what it heals would be healed again at the same time.
+                healing.progress.begin()
+                healing.sending.abandon()
         for ticket in left:
             if ticket.note is None and ticket.handovers <= _MAX_CRASHES:
                 self._accept(ticket)
-            elif ticket.note is None or ticket.note.crashes > _MAX_CRASHES:
-                ticket.answer(_not_tried("healing", "given up: its healing actor failed repeatedly"))
+            elif ticket.note is None or not self._is_at(ticket.note, ticket.note.index):
+                ticket.answer(_given_up(ticket.note))
         for healing in kept:
             if self._is_at(healing, healing.index):
                 with healing:
-                    self._resume(healing)
+                    self._resume(healing, [ticket for ticket in left if ticket.note is healing])
 
-    def _resume(self, healing: _Healing) -> None:
+    def _resume(self, healing: _Healing, tickets: list[Ticket]) -> None:
         healing.timer = None
-        if healing.outcome is not None and healing.outcome.key == (healing, healing.index):
+        healing.tickets = tickets
+        if healing.outcome is not None:
             self._attempted(healing, healing.outcome)
         elif healing.job is None:
-            self._try_next(healing)
+            # The one before may have sent the job and crashed before it had noted that. If it has been begun it goes
+            # on; if not, it never will be.
+            if healing.progress.begin():
+                self._try_next(healing)
+            else:
+                healing.job = healing.sending
+                self._watch(healing)
         else:
             self._watch(healing)
 
@@ -183,8 +202,8 @@ class HealingActor(SupervisedActor):
     def on_system_message(self, message: Any) -> None:
         if isinstance(message, Answered) and isinstance(message.key, tuple):
             healing: _Healing
-            healing, index = message.key
-            if self._is_at(healing, index):
+            healing, index, progress = message.key
+            if self._is_at(healing, index) and healing.progress is progress:
                 with healing:
                     self._attempted(healing, message)
         else:
@@ -196,6 +215,9 @@ class HealingActor(SupervisedActor):
     # One healing.
 
     def _accept(self, ticket: Ticket) -> None:
+        if ticket.settled:
+            ticket.withdraw()  # the orchestrator has sent its request again, not knowing that it had
+            return
         heal: Heal = ticket.message
         report = heal.report
         recovery_id = report.recovery_id
@@ -203,6 +225,7 @@ class HealingActor(SupervisedActor):
         if running is not None:
             ticket.note = running
             running.tickets.append(ticket)
+            self.entrust(ticket)
             return
         refusal = self._refusal(recovery_id)
         if refusal is not None:
@@ -211,7 +234,9 @@ class HealingActor(SupervisedActor):
         healing = _Healing(report, heal.loop, self._board.strategies, monotonic(), [ticket])
         ticket.note = healing
         self._healings[recovery_id] = healing
-        self._try_next(healing)
+        self.entrust(ticket)
+        with healing:
+            self._try_next(healing)
 
     def _refusal(self, recovery_id: RecoveryId) -> HealingReport | None:
         if not self._board.strategies:
@@ -231,13 +256,16 @@ class HealingActor(SupervisedActor):
 
     def _submit(self, healing: _Healing) -> None:
         strategies, start, report = healing.strategies, healing.index, healing.report
+        job = healing.sending = self._pool.job()
         progress = healing.progress = Progress()
         healing.outcome = None
-        healing.job = self._pool.submit(
-            lambda: attempt_healing(strategies, start, report, progress),
-            _Shortcut(TellBack(self.actor_ref, (healing, start)), self._board, healing, start),
+        self._pool.submit(
+            lambda: attempt_healing(strategies, start, report, progress) if progress.begin() else _ELSEWHERE,
+            _Shortcut(TellBack(self.actor_ref, (healing, start, progress)), self._board, healing, progress),
             loop=healing.loop,
+            job=job,
         )
+        healing.job = job
 
     def _watch(self, healing: _Healing) -> None:
         """Look again when the strategy that is at work, or the first that may come to be, has used up its time."""
@@ -300,6 +328,8 @@ class HealingActor(SupervisedActor):
             self._end(healing, proven=True)
             return
         exhausted = attempt.counted and self._attempt_failed(healing, hopeless=attempt.hopeless)
+        healing.job = healing.outcome = None
+        healing.progress = Progress()
         healing.index = attempt.index + 1
         if exhausted or healing.index >= len(healing.strategies):
             self._end(healing, proven=False)
@@ -391,15 +421,17 @@ class _Shortcut:
     told first: so a failure that is reported after the proof finds the healing ended.
     """
 
-    __slots__ = ("_back", "_board", "_healing", "_start")
+    __slots__ = ("_back", "_board", "_healing", "_progress")
 
-    def __init__(self, back: TellBack, board: Board, healing: _Healing, start: int) -> None:
+    def __init__(self, back: TellBack, board: Board, healing: _Healing, progress: Progress) -> None:
         self._back = back
         self._board = board
         self._healing = healing
-        self._start = start
+        self._progress = progress
 
     def answer(self, value: Any) -> bool:
+        if value is _ELSEWHERE:
+            return False
         healing = self._healing
         began, steps = healing.job_started_at, tuple(healing.steps)
         proven = isinstance(value, HealingAttempt) and value.proven
@@ -421,8 +453,17 @@ class _Shortcut:
 
     def _keep(self, outcome: Answered) -> None:
         healing = self._healing
-        if healing.index == self._start and healing.outcome is None:
+        if healing.progress is self._progress and healing.outcome is None:
             healing.outcome = outcome
+
+
+def _given_up(healing: _Healing | None) -> HealingReport:
+    """What becomes of a healing on which this actor failed again and again: not even a proof is thrown away."""
+    outcome = None if healing is None or healing.outcome is None else healing.outcome.value
+    if healing is not None and isinstance(outcome, HealingAttempt) and outcome.proven and outcome.index is not None:
+        step = RecoveryStep(Stage.HEALING, healing.strategies[outcome.index].name, StepOutcome.SUCCEEDED)
+        return HealingReport(proven=True, steps=(*healing.steps, step))
+    return _not_tried("healing", "given up: its healing actor failed repeatedly")
 
 
 def _not_tried(name: str, why: str) -> HealingReport:

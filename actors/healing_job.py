@@ -30,10 +30,24 @@ class Progress:
         now_at: (index of the strategy, since when in monotonic seconds); None before the first. Replaced as a whole.
     """
 
-    __slots__ = ("now_at",)
+    __slots__ = ("_begun", "now_at")
 
     def __init__(self) -> None:
         self.now_at: tuple[int, float] | None = None
+        self._begun = [True]
+
+    @property
+    def begun(self) -> bool:
+        """Whether the attempt was claimed."""
+        return not self._begun
+
+    def begin(self) -> bool:
+        """Claim the attempt; False if somebody else has: it is made once or never."""
+        try:
+            self._begun.pop()
+        except IndexError:
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 from upright.actors.interrupt import shielded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from upright.actors.reply import Answer
 
 __all__ = ["Carried", "Ledger", "Ticket"]
@@ -44,6 +42,11 @@ class Ticket:
     def asked(self) -> bool:
         """Whether somebody waits for the answer."""
         return self._reply is not None
+
+    @property
+    def settled(self) -> bool:
+        """Whether who asked has its answer already: it sent the same request twice, not knowing of the first."""
+        return bool(getattr(self._reply, "done", False))
 
     def answer(self, value: Any) -> bool:
         """Give the answer and close the ticket; False if it was closed before."""
@@ -95,9 +98,10 @@ class Ledger:
     def __len__(self) -> int:
         return len(self._open)
 
-    def open(self, message: Any, reply: Answer | None) -> Ticket:
+    def open(self, message: Any, reply: Answer | None, note: Any = None) -> Ticket:
         """Accept a message."""
         ticket = Ticket(self, message, reply)
+        ticket.note = note
         self._open[ticket] = None
         return ticket
 
@@ -113,8 +117,3 @@ class Ledger:
         """Note on every open ticket that another incarnation ended without answering it."""
         for ticket in self.tickets():
             ticket.handovers += 1
-
-    def fail_all(self, make_error: Callable[[], BaseException]) -> None:
-        """Close every open ticket with an exception of its own."""
-        for ticket in self.tickets():
-            ticket.fail(make_error())

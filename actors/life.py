@@ -25,7 +25,7 @@ from upright.actors.interrupt import Interrupted, Reach
 from upright.actors.ledger import Ticket
 from upright.actors.letters import dead_letters
 from upright.actors.mailbox import WAKE
-from upright.actors.messages import ChildExited, Stop, SystemMessage
+from upright.actors.messages import ChildExited, Entrusted, Stop, SystemMessage
 from upright.actors.timers import Timers
 from upright.strategies.clock import get_clock
 
@@ -255,7 +255,7 @@ class Life:
         """Decide what an exception from a handler means: None if the actor lives on, else its exit reason."""
         item = self.current
         reply = item[1] if item is not None else None
-        if isinstance(error, Reply):
+        if isinstance(error, Reply) and not (item is not None and isinstance(item[0], Entrusted)):
             if reply is not None:
                 reply.fail(error)
             else:

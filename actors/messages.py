@@ -75,6 +75,11 @@ class ChildExited(SystemMessage):
 
 
 @dataclass(frozen=True, slots=True)
+class Entrusted(SystemMessage):
+    """Stands for the message in hand once its ticket alone answers for it; see `SupervisedActor.entrust`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answered(SystemMessage):
     """The answer to an ask that its sender did not wait for.
 

@@ -13,20 +13,19 @@ but the one it crashed on to the next.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from upright.actors.actor import SupervisedActor
 from upright.actors.breaker import ResourceHealed
-from upright.actors.counsel import Consult, Counsel, Inquire, OrFailure, result_of, skipped, still_healing
+from upright.actors.counsel import Consult, Counsel, HandedOn, Inquire, result_of, skipped, still_healing
 from upright.actors.events import HealingEnded, RecoveryFinished, RecoveryStarted
 from upright.actors.fallback import WorksAgain
 from upright.actors.gate import Gate
 from upright.actors.healing import Heal, HealingReport
-from upright.actors.ledger import Carried
 from upright.actors.messages import Answered
-from upright.actors.reply import ReplyFuture, TellBack
+from upright.actors.recovering import HealingReply, Recovery
 from upright.strategies.report import (
     ErrorReport,
     RecoveryResult,
@@ -34,10 +33,8 @@ from upright.strategies.report import (
     Stage,
     StepOutcome,
 )
-from upright.strategies.tally import Tally
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from upright.actors.board import Board
@@ -48,8 +45,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OrchestratorActor"]
 
-_HANDED_ON: Final = object()  # noted on the ticket of an ask that a worker is going to answer
 _MAX_CRASHES: Final = 2  # a recovery that crashed more incarnations of this actor is answered with its failure
+_MAX_CRASHES_MEANWHILE: Final = 10  # likewise while its healing is under way, whose proof is worth waiting for
 _RERUNS_AT_ONCE: Final = 200  # calls that are made again at the same time after a shared healing
 _MAX_GATES: Final = 100  # resources whose gate is kept for those who join the healing late
 _MAILBOX_LIMIT: Final = 200_000  # a burst of duplicates is merged as fast as it is read; a tuple of two each until then
@@ -59,36 +56,7 @@ _MAILBOX_LIMIT: Final = 200_000  # a burst of duplicates is merged as fast as it
 class _WaitIsOver:
     """Somebody has waited for a healing as long as it wanted to."""
 
-    recovery: _Recovery
-
-
-@dataclass(slots=True, eq=False)
-class _Recovery(Carried):
-    """One recovery under way; kept on its tickets, where the next incarnation finds it."""
-
-    id: RecoveryId
-    report: ErrorReport
-    loop: asyncio.AbstractEventLoop | None
-    started_at: float
-    waiting: dict[Ticket, float] = field(default_factory=dict)  # until when
-    joined: int = 0
-    merged: Tally = field(default_factory=Tally)
-    done: ReplyFuture[bool] = field(default_factory=ReplyFuture)
-    asked: bool = False  # the healing actor has the request, and will answer it once
-    outcome: Answered | None = None  # its answer, kept until it is dealt with: a crash in between must not lose it
-    follows: bool = False  # waits for the healing of the same resource that another recovery has begun
-    look_at: float = float("inf")  # when the next wait is over, as a timer of this incarnation knows
-
-
-class _HealingReply(TellBack):
-    """Tells how a healing came out, and notes it on the recovery first, where the next incarnation finds it."""
-
-    __slots__ = ()
-
-    def _tell(self, answered: Answered) -> bool:
-        if self.key.outcome is None:
-            self.key.outcome = answered
-        return super()._tell(answered)
+    recovery: Recovery
 
 
 class OrchestratorActor(SupervisedActor):
@@ -124,25 +92,40 @@ class OrchestratorActor(SupervisedActor):
         self._heal_wait = heal_wait
         self._finish = finish
         self._healing_on = healing_on
-        self._recoveries: dict[RecoveryId, _Recovery] = {}
+        self._recoveries: dict[RecoveryId, Recovery] = {}
         self._gates: OrderedDict[str, Gate] = OrderedDict()  # by resource, of the last healing that was shared
         self._totals = {"recoveries": 0, "healed": 0, "not_healed": 0, "joined": 0}
 
     def on_start(self) -> None:
-        board = self._board
         left = self.open_tickets()
-        kept = dict.fromkeys(ticket.note for ticket in left if isinstance(ticket.note, _Recovery))
-        for recovery in kept:
-            recovery.found()
-            if recovery.crashes <= _MAX_CRASHES:
-                self._recoveries[recovery.id] = recovery
+        by_recovery: dict[Recovery, list[Ticket]] = {}
         for ticket in left:
-            if ticket.note is _HANDED_ON or self._is_kept(ticket.note):
-                continue  # in the first case a worker is about to answer it, whatever becomes of this actor
-            if ticket.note is None and ticket.handovers <= _MAX_CRASHES:
+            if isinstance(ticket.note, Recovery):
+                by_recovery.setdefault(ticket.note, []).append(ticket)
+        for recovery in by_recovery:
+            recovery.found()
+            if recovery.crashes <= (_MAX_CRASHES_MEANWHILE if recovery.is_being_healed else _MAX_CRASHES):
+                self._recoveries[recovery.id] = recovery
+        self._forget_the_others()
+        for recovery in by_recovery:
+            if not self._is_kept(recovery) and recovery.is_proven:
+                self._proven(recovery)  # what was healed is healed, whatever this actor failed on
+        for ticket in left:
+            if isinstance(ticket.note, HandedOn):
+                if not ticket.note.sent:
+                    self._hand_on(ticket.note)
+            elif ticket.note is None and ticket.handovers <= _MAX_CRASHES:
                 self._accept(ticket)
-            else:
+            elif not self._is_kept(ticket.note):
                 self._give_up(ticket)
+        for recovery, tickets in by_recovery.items():
+            if self._is_kept(recovery):
+                with recovery:
+                    self._resume(recovery, tickets)
+
+    def _forget_the_others(self) -> None:
+        """Take recoveries off the board that no ticket tells of."""
+        board = self._board
         for recovery_id in list(board.recovering):
             if recovery_id not in self._recoveries:
                 board.recovering.pop(recovery_id, None)
@@ -150,25 +133,25 @@ class OrchestratorActor(SupervisedActor):
             if view.healing is not None and all(r.done is not view.healing for r in self._recoveries.values()):
                 view.healing.answer(False)
                 board.set_healing(name, None)
-        opened = set(self.open_tickets())
-        for recovery in kept:
-            if self._is_kept(recovery):
-                with recovery:
-                    self._resume(recovery, opened)
 
     def _is_kept(self, recovery: Any) -> bool:
-        return isinstance(recovery, _Recovery) and self._recoveries.get(recovery.id) is recovery
+        return isinstance(recovery, Recovery) and self._recoveries.get(recovery.id) is recovery
 
-    def _resume(self, recovery: _Recovery, opened: set[Ticket]) -> None:
+    def _resume(self, recovery: Recovery, tickets: list[Ticket]) -> None:
         """Go on with a recovery that an earlier incarnation began: whose waits, but not its timers, live on."""
-        recovery.waiting = {ticket: until for ticket, until in recovery.waiting.items() if ticket in opened}
+        # Not only those in `waiting`: the crash may have come just before a ticket was put there, or after it was
+        # taken out.
+        now, known = monotonic(), recovery.waiting
+        recovery.waiting = {t: known.get(t, now if t.asked else float("inf")) for t in tickets}
         recovery.look_at = float("inf")
         self._look_at(recovery, min(recovery.waiting.values(), default=float("inf")))
         self._board.recovering[recovery.id] = recovery.merged
         if recovery.outcome is not None:
             self._healing_ended(recovery, recovery.outcome)
-        elif not recovery.asked or not self._healing_on():
+        elif not self._healing_on() or recovery.reply is None:
             self._heal(recovery)  # which answers at once when healing was switched off meanwhile
+        elif not recovery.asked:
+            self._ask(recovery, recovery.reply)
 
     def on_receive(self, message: Any) -> Any:
         if isinstance(message, ErrorReport | Consult):
@@ -184,10 +167,12 @@ class OrchestratorActor(SupervisedActor):
         return None
 
     def on_system_message(self, message: Any) -> None:
-        if isinstance(message, Answered) and isinstance(message.key, _Recovery):
+        if isinstance(message, Answered) and isinstance(message.key, Recovery):
             if self._is_kept(message.key):
                 with message.key:
                     self._healing_ended(message.key, message)
+            elif message.key.is_proven:
+                self._proven(message.key)
         else:
             super().on_system_message(message)
 
@@ -232,23 +217,25 @@ class OrchestratorActor(SupervisedActor):
         risk = self._board.risk
         if risk is not None and "predicted_risk" not in report.context:
             report = report.with_context(predicted_risk=risk)
-        recovery = _Recovery(recovery_id, report, consult.loop if consult else None, monotonic())
+        recovery = Recovery(recovery_id, report, view.epoch, consult.loop if consult else None, monotonic())
         self._recoveries[recovery_id] = recovery
         self._board.recovering[recovery_id] = recovery.merged
         self._totals["recoveries"] += 1
         self._wait(recovery, ticket, consult)
         self._board.publish(RecoveryStarted(recovery_id, report))
-        self._heal(recovery)
+        with recovery:
+            self._heal(recovery)
 
-    def _wait(self, recovery: _Recovery, ticket: Ticket, consult: Consult | None) -> None:
+    def _wait(self, recovery: Recovery, ticket: Ticket, consult: Consult | None) -> None:
         ticket.note = recovery
         wait = consult.heal_wait if consult is not None else self._heal_wait(ticket.message.operation)
         if not ticket.asked:
             wait = float("inf")  # nobody waits: the ticket is there only to survive a crash
         until = recovery.waiting[ticket] = monotonic() + wait
+        self.entrust(ticket)
         self._look_at(recovery, until)
 
-    def _look_at(self, recovery: _Recovery, moment: float) -> None:
+    def _look_at(self, recovery: Recovery, moment: float) -> None:
         """Have the waits looked at when the one is over that ends at `moment`."""
         if moment < recovery.look_at:
             recovery.look_at = moment
@@ -256,23 +243,43 @@ class OrchestratorActor(SupervisedActor):
 
     # Healing.
 
-    def _heal(self, recovery: _Recovery) -> None:
+    def _heal(self, recovery: Recovery) -> None:
         if not self._healing_on():
             self._healing_ended(recovery, Answered(recovery, HealingReport(False, (skipped("switched off"),), True)))
             return
         target = recovery.report.target
-        other = self._board.resource(target).healing
-        if other is not None and other is not recovery.done:
+        view = self._board.resource(target)
+        if view.epoch > recovery.epoch:
+            # Meanwhile proven by another recovery, whose incarnation crashed before it had told those that followed.
+            step = RecoveryStep(Stage.HEALING, "healed before", StepOutcome.JOINED)
+            self._close(recovery, HealingReport(proven=True, steps=(step,)), self._gate_of(target), joined=True)
+            recovery.done.answer(True)
+            return
+        if view.healing is not None and view.healing is not recovery.done:
             # The same resource is being healed already, for another kind of failure: one healing is enough.
             recovery.follows = True
             return
-        recovery.follows = False
+        recovery.follows = recovery.asked = False
         self._board.set_healing(target, recovery.done)
         recovery.outcome = None
-        self._directory["healing"].send(Heal(recovery.report, recovery.loop), _HealingReply(self.actor_ref, recovery))
-        recovery.asked = True  # from here on a second request could only heal twice
+        recovery.reply = HealingReply(self.actor_ref, recovery)
+        self._ask(recovery, recovery.reply)
 
-    def _healing_ended(self, recovery: _Recovery, answered: Answered) -> None:
+    def _ask(self, recovery: Recovery, reply: HealingReply) -> None:
+        # A crash between the two has the next incarnation ask again; the healing actor knows by the reply that it has
+        # dealt with that request.
+        self._directory["healing"].send(Heal(recovery.report, recovery.loop), reply)
+        recovery.asked = True
+
+    def _proven(self, recovery: Recovery) -> None:
+        """Note a proven healing, once."""
+        target = recovery.report.target
+        if self._board.resource(target).epoch <= recovery.epoch:
+            self._board.healed(target)
+        self._directory["breaker"].send_unbounded(ResourceHealed(target))
+        self._directory["fallback"].send_unbounded(WorksAgain(resource=target))
+
+    def _healing_ended(self, recovery: Recovery, answered: Answered) -> None:
         outcome = answered.value
         if not isinstance(outcome, HealingReport):
             detail = type(answered.error).__name__
@@ -282,10 +289,7 @@ class OrchestratorActor(SupervisedActor):
         followers = [r for r in self._recoveries.values() if r.follows and r.report.target == target]
         gate = None
         if outcome.proven:
-            if self._board.resource(target).healing is recovery.done:  # else an incarnation that crashed here did it
-                self._board.healed(target)
-            self._directory["breaker"].send_unbounded(ResourceHealed(target))
-            self._directory["fallback"].send_unbounded(WorksAgain(resource=target))
+            self._proven(recovery)
             self._gates.pop(target, None)
             if len(recovery.waiting) + sum(len(follower.waiting) for follower in followers) > 1:
                 gate = self._gate_of(target)
@@ -310,9 +314,9 @@ class OrchestratorActor(SupervisedActor):
                 self._gates.popitem(last=False)
         return gate
 
-    def _close(self, recovery: _Recovery, outcome: HealingReport, gate: Gate | None, *, joined: bool = False) -> None:
+    def _close(self, recovery: Recovery, outcome: HealingReport, gate: Gate | None, *, joined: bool = False) -> None:
         """Answer everybody who waits for this recovery, and forget it."""
-        del self._recoveries[recovery.id]
+        self._recoveries.pop(recovery.id, None)
         self._board.recovering.pop(recovery.id, None)
         sharers = recovery.joined + recovery.merged.value
         self._totals["joined"] += sharers
@@ -333,18 +337,17 @@ class OrchestratorActor(SupervisedActor):
             shared = joined or place > 0
             self._answer(ticket, Counsel(outcome.proven, shared, outcome.steps, gate, spread))
 
-    def _waits_are_over(self, recovery: _Recovery) -> None:
+    def _waits_are_over(self, recovery: Recovery) -> None:
         now = monotonic()
         over = [ticket for ticket, until in recovery.waiting.items() if until <= now]
         step = still_healing(now - recovery.started_at)
+        if over and len(over) == len(recovery.waiting):
+            # It goes on for everybody who comes later, and a crash must not lose it.
+            keeper = self._address.ledger.open(recovery.report, None, recovery)
+            recovery.waiting[keeper] = float("inf")
         for ticket in over:
             del recovery.waiting[ticket]
             self._answer(ticket, Counsel(healed=False, joined=recovery.joined > 0, steps=(step,)))
-        if over and not recovery.waiting:
-            # It goes on for everybody who comes later, and a crash must not lose it.
-            keeper = self._address.ledger.open(recovery.report, None)
-            keeper.note = recovery
-            recovery.waiting[keeper] = float("inf")
         recovery.look_at = float("inf")
         self._look_at(recovery, min(recovery.waiting.values(), default=float("inf")))
 
@@ -365,22 +368,30 @@ class OrchestratorActor(SupervisedActor):
             ticket.answer(result)
             self._board.publish(RecoveryFinished(result, report))
         else:
-            finish, reply = self._finish, OrFailure(ticket, report, counsel)
-            ticket.note = _HANDED_ON
-            try:
-                self._pool.submit(lambda: finish(report, counsel), reply)
-            except Exception as error:
-                reply.fail(error)
+            ticket.note = HandedOn(ticket, report, counsel)
+            self._hand_on(ticket.note)
+
+    def _hand_on(self, handed: HandedOn) -> None:
+        """Have a worker do what follows a healing, for somebody who just waits for the result."""
+        finish = self._finish
+        try:
+            self._pool.submit(lambda: handed.job(finish), handed)
+        except Exception as error:
+            handed.fail(error)
+        handed.sent = True
 
     def _give_up(self, ticket: Ticket) -> None:
         step = RecoveryStep(
             Stage.HEALING, "orchestrator", StepOutcome.FAILED, 0.0, "given up: the orchestrator failed repeatedly"
         )
         counsel = Counsel(healed=False, steps=(step,))
+        report: ErrorReport = ticket.message
         if isinstance(ticket.message, Consult):
             ticket.answer(counsel)
-        else:
-            ticket.answer(result_of(ticket.message, counsel))
+            return
+        result = result_of(report, counsel)
+        ticket.answer(result)
+        self._board.publish(RecoveryFinished(result, report))
 
     @property
     def status_details(self) -> dict[str, Any]:  # type: ignore[override]

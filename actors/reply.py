@@ -73,6 +73,11 @@ class TellBack:
         self.key = key
         self._claim = [True]
 
+    @property
+    def done(self) -> bool:
+        """Whether the answer has been told."""
+        return not self._claim
+
     def answer(self, value: Any) -> bool:
         """Tell the result."""
         return self._tell(Answered(self.key, value))

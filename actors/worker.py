@@ -99,7 +99,12 @@ def run_to_end(function: Callable[[], Any], loop: asyncio.AbstractEventLoop | No
         return await value
 
     if loop is not None and loop.is_running():
-        return asyncio.run_coroutine_threadsafe(finish(), loop).result()
+        on_its_way = asyncio.run_coroutine_threadsafe(finish(), loop)
+        try:
+            return on_its_way.result()
+        except BaseException:
+            on_its_way.cancel()  # nobody waits for it any more
+            raise
     return asyncio.run(finish())
 
 
@@ -161,6 +166,7 @@ class WorkerPool:
         *,
         context: Context | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
+        job: Job | None = None,
     ) -> Job:
         """Have a worker run `function`; the outcome goes to `reply`, exactly once.
 
@@ -169,8 +175,9 @@ class WorkerPool:
             reply: Gets the value; or JobFailed, ActorKilled, MaxChildren (all workers busy), ActorStopped.
             context: Context variables to run it in; the caller's by default.
             loop: See `run_to_end`.
+            job: What `job()` gave, for whoever must know the job before it is on its way.
         """
-        job = Job(self)
+        job = Job(self) if job is None else job
         message = Run(job, function, copy_context() if context is None else context, loop)
         while True:
             try:
@@ -185,6 +192,10 @@ class WorkerPool:
             ProxyCall(attr_path=("start_child",), args=(self._spec,), kwargs={}), _Started(job, message, reply)
         )
         return job
+
+    def job(self) -> Job:
+        """Return a handle for a job that is about to be submitted."""
+        return Job(self)
 
     def _supervisor(self) -> Address[Any]:
         return self._directory[self._name]
