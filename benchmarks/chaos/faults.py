@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import sys
-import threading
 from collections import Counter, deque
+from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from upright.actors.counsel import Consult
 from upright.actors.exits import Shutdown
 from upright.actors.healing import Heal
 from upright.actors.messages import SystemMessage
+from upright.actors.worker import Run
 from upright.strategies.report import ErrorReport
 
 if TYPE_CHECKING:
@@ -28,7 +29,18 @@ if TYPE_CHECKING:
 
     from upright.actors import SupervisedActor
 
-__all__ = ["RAISES", "ChaosBaseError", "ChaosError", "Echo", "Fault", "Injector", "Nudge", "Unspeakable", "is_ours"]
+__all__ = [
+    "RAISES",
+    "ChaosBaseError",
+    "ChaosError",
+    "Echo",
+    "Fault",
+    "Injector",
+    "Nudge",
+    "Unspeakable",
+    "is_ours",
+    "worker_at_work",
+]
 
 
 class ChaosError(Exception):
@@ -93,9 +105,18 @@ _OURS = (
 )
 
 
+_at_work: ContextVar[Any] = ContextVar("at_work")
+
+
+def worker_at_work() -> Any:
+    """Return the worker, in whichever thread or loop, whose job runs here; None if none does."""
+    return _at_work.get(None)
+
+
 def is_ours(error: BaseException | None) -> bool:
     """Whether an error may be one that was ordered."""
-    return isinstance(error, _OURS)
+    # Python itself turns a StopIteration that leaves a coroutine into a RuntimeError (PEP 479).
+    return isinstance(error, _OURS) or (isinstance(error, RuntimeError) and isinstance(error.__cause__, StopIteration))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +139,8 @@ class Fault:
 
     Attributes:
         kind: Its name in the figures.
-        point: "receive", "system", "start", "stop", "failure" or "init".
+        point: "receive", "system", "start", "stop", "failure" or "init"; in the figures a start that finds what an
+            earlier incarnation had accepted is a "hand-over".
         when: "before" the original runs, "after" it, or at so many executed lines of it.
         effect: What happens.
     """
@@ -136,18 +158,14 @@ class Injector:
         fired: How often each (kind, point) has happened.
         by_actor: How often each actor was hit.
         poisoned: Targets (resource or operation) of reports that were in the hand of an actor when it was hit.
-        hit: Actors' threads that were hit in the job at hand, by thread identifier.
     """
 
     def __init__(self) -> None:
         self.fired: Counter[tuple[str, str]] = Counter()
         self.by_actor: Counter[str] = Counter()
         self.poisoned: Counter[str] = Counter()
-        self.hanging = 0
-        self.on_worker_hit: Callable[[], None] = lambda: None
         self._armed: dict[tuple[str, str], deque[Fault]] = {}
         self._originals: list[tuple[type, str, Any]] = []
-        self._busy = threading.local()
 
     # Arming.
 
@@ -205,6 +223,8 @@ class Injector:
         @functools.wraps(original)
         def reached(actor: Any, *args: Any, **kwargs: Any) -> Any:
             message = args[0] if args else None
+            if isinstance(message, Run):
+                message.context.run(_at_work.set, actor)
             known = isinstance(message, Echo | Nudge)
             fault = self._take(actor, point)
             if fault is None:
@@ -235,11 +255,10 @@ class Injector:
             return None
 
     def _fires(self, actor: Any, fault: Fault, message: Any) -> None:
-        name = actor.__dict__["_address"].name
-        self.fired[(fault.kind, fault.point)] += 1
-        self.by_actor[name] += 1
-        if name == "worker":
-            self.on_worker_hit()
+        address = actor.__dict__["_address"]
+        # A start that finds what an earlier incarnation had accepted is a hand-over.
+        point = "hand-over" if fault.point == "start" and len(address.ledger) else fault.point
+        self.happened(fault.kind, point, address.name)
         if isinstance(message, Consult | Heal):
             message = message.report
         if isinstance(message, ErrorReport):
@@ -249,7 +268,16 @@ class Injector:
 class _Traced:
     """Have something happen after so many lines were executed in the actors' and strategies' own code."""
 
-    _machinery = ("life.py", "reply.py", "ledger.py", "mailbox.py", "interrupt.py", "incarnation.py", "address.py")
+    _machinery = (
+        "life.py",
+        "reply.py",
+        "ledger.py",
+        "mailbox.py",
+        "interrupt.py",
+        "incarnation.py",
+        "address.py",
+        "letters.py",
+    )
 
     def __init__(self, lines: int, effect: Callable[[], Any]) -> None:
         self._left = lines

@@ -8,15 +8,14 @@ import threading
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.chaos.faults import worker_at_work
 from upright.strategies.healing.base import HealingStrategy
 
 if TYPE_CHECKING:
+    from upright.actors.incarnation import Incarnation
     from upright.strategies.report import ErrorReport
 
 __all__ = ["AsyncRepair", "OutageError", "Repair", "Resource", "Resources"]
-
-
-_NEAR = 1.0  # seconds; a worker that was hit so shortly before may take its proof with it
 
 
 class OutageError(ConnectionError):
@@ -39,9 +38,10 @@ class Resource:
         self.failure = 0
         self.heals_itself = heals_itself
         self.down_since: float | None = None
-        self.proven = 0  # the newest failure whose repair was proven
+        self.verified = 0  # the newest failure whose repair a strategy has seen
+        self.proven = 0  # the newest failure whose proof has reached the healing actor's books
         self.healing_now = 0
-        self.began = 0.0
+        self.healer: Incarnation | None = None  # of the worker that began the last healing
         self.guard = threading.Lock()
 
     @property
@@ -85,16 +85,25 @@ class Resources:
         self.double: list[str] = []
         self.overlapping: list[str] = []
         self.failed_on_purpose = 0
-        self.worker_hit_at = 0.0
 
     def add(self, name: str, **options: Any) -> Resource:
         """Add a resource that is up."""
         resource = self.by_name[name] = Resource(name, **options)
         return resource
 
-    def worker_hit(self) -> None:
-        """A worker was hit: the proof in its hand, if it had one, may never get out."""
-        self.worker_hit_at = monotonic()
+    def proof_kept(self, target: str) -> None:
+        """Note that a proof is where a crash cannot lose it: from here on a second healing is one too many.
+
+        What a worker had proven when it was killed with the proof in its hand is not known to anybody.
+        """
+        resource = self.by_name.get(target)
+        if resource is not None:
+            resource.proven = resource.verified
+
+
+def _is_gone(healer: Incarnation | None) -> bool:
+    # The thread of a worker that was killed runs on until its C call returns: a zombie, which is accounted for.
+    return healer is not None and (healer.detached or healer.ended)
 
 
 class Repair(HealingStrategy):
@@ -115,20 +124,21 @@ class Repair(HealingStrategy):
     def heal(self, report: ErrorReport) -> None:
         """End the failure, or raise in vain."""
         resource = self.resources.by_name[report.resource or ""]
-        self._begin(resource)
+        self._begin(resource, report)
         try:
             sleep(self.random.choice((0.0, 0.0, 0.001, 0.01)))
             self._finish(resource)
         finally:
             resource.healing_now -= 1
 
-    def _begin(self, resource: Resource) -> None:
+    def _begin(self, resource: Resource, report: ErrorReport) -> None:
         with resource.guard:
             self.resources.healings += 1
-            if resource.healing_now > 0:
-                self.resources.overlapping.append(resource.name)
+            worker = worker_at_work()
+            if resource.healing_now > 0 and not _is_gone(resource.healer):
+                self.resources.overlapping.append(f"{resource.name}#{resource.failure}, for {report.recovery_id}")
             resource.healing_now += 1
-            resource.began = monotonic()
+            resource.healer = None if worker is None else worker._incarnation  # noqa: SLF001 - ended, or not
             if not resource.down and not resource.loose and resource.proven == resource.failure:
                 self.resources.double.append(f"{resource.name}#{resource.failure} at {monotonic():.3f}")
 
@@ -139,13 +149,12 @@ class Repair(HealingStrategy):
         resource.down_since = None
 
     def verify(self, report: ErrorReport) -> None:
-        """Use it; the failure counts as proven from here on."""
+        """Use it."""
         resource = self.resources.by_name[report.resource or ""]
         failure = resource.failure
         resource.use()
         self.resources.proofs += 1
-        if self.resources.worker_hit_at < resource.began - _NEAR:
-            resource.proven = failure
+        resource.verified = failure
 
 
 class AsyncRepair(Repair):
@@ -160,7 +169,7 @@ class AsyncRepair(Repair):
     async def heal(self, report: ErrorReport) -> None:  # type: ignore[override]
         """Likewise, on a loop."""
         resource = self.resources.by_name[report.resource or ""]
-        self._begin(resource)
+        self._begin(resource, report)
         try:
             await asyncio.sleep(self.random.choice((0.0, 0.001, 0.01)))
             self._finish(resource)

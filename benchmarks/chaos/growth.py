@@ -1,0 +1,98 @@
+"""What must not grow: threads, descriptors, objects and memory, looked at in quiet moments."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from dataclasses import asdict, dataclass
+from statistics import median
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from upright.tree import Tree
+
+__all__ = ["Level", "Levels"]
+
+_ENOUGH = 16  # rounds: a quarter of fewer says more about the tree that happens to run than about growth
+_ZOMBIES_END = 5.0  # seconds; a thread that hangs in C is gone after half a second
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One quiet moment.
+
+    Attributes:
+        threads: Without zombies and idle workers, of which there may be a few.
+        zombies: Detached threads that still run.
+        descriptors: Open file descriptors.
+        objects: That the garbage collector knows of.
+        rss: MiB of resident memory.
+    """
+
+    threads: int
+    zombies: int
+    descriptors: int
+    objects: int
+    rss: float
+
+
+# How far the median of the last quarter may be above that of the second: what is more grows without limit.
+_TOLERATED: dict[str, Callable[[float], float]] = {
+    "threads": lambda _before: 1,
+    "zombies": lambda _before: 1,
+    "descriptors": lambda _before: 4,
+    "objects": lambda before: 0.15 * before,
+    "rss": lambda before: 0.1 * before + 4,
+}
+
+
+class Levels:
+    """The levels of all rounds, oldest first."""
+
+    def __init__(self) -> None:
+        self.all: list[Level] = []
+
+    def measure(self, tree: Tree) -> Level:
+        """Look at the process while the tree rests."""
+        parts, process = tree._parts, psutil.Process()  # noqa: SLF001 - idle workers are no leak
+        deadline = monotonic() + _ZOMBIES_END
+        while True:
+            gc.collect()
+            zombies = sum(len(address.zombies) for address in parts.directory.walk())
+            if zombies == 0 or monotonic() > deadline:
+                break
+            sleep(0.05)
+        idle = len(parts.healers._idle) + len(parts.steps._idle)  # noqa: SLF001
+        level = Level(
+            threads=threading.active_count() - zombies - idle,
+            zombies=zombies,
+            descriptors=process.num_fds(),
+            objects=len(gc.get_objects()),
+            rss=round(process.memory_info().rss / 2**20, 1),
+        )
+        self.all.append(level)
+        return level
+
+    def growth(self) -> Iterator[str]:
+        """Yield, in words, what has grown; nothing of a run of fewer than 16 rounds."""
+        before, after = self.quarters()
+        for name, tolerated in _TOLERATED.items() if before else ():
+            if after[name] > before[name] + tolerated(before[name]):
+                yield f"{name} from {before[name]:g} to {after[name]:g}"
+
+    def quarters(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Return the medians of the second quarter of the rounds, after caches have filled, and of the last."""
+        count = len(self.all)
+        if count < _ENOUGH:
+            return {}, {}
+        return _medians(self.all[count // 4 : count // 2]), _medians(self.all[-(count // 4) :])
+
+
+def _medians(levels: list[Level]) -> dict[str, Any]:
+    rows = [asdict(level) for level in levels]
+    return {name: round(median(row[name] for row in rows), 1) for name in rows[0]}
