@@ -16,6 +16,7 @@ from upright.actors.breaker import TightenCircuits
 from upright.actors.collector import KeepState, LeftState, Paused, Reading, WantKept, WantState
 from upright.actors.events import AlertJudged, AlertRaised, PredictionMade
 from upright.actors.log import get_logger
+from upright.strategies.prediction.engine import PredictionEngine
 from upright.strategies.prediction.metrics import FACTORS
 from upright.strategies.prediction.watch import Watch
 from upright.strategies.report import ErrorReport
@@ -101,7 +102,7 @@ class PredictorActor(SupervisedActor):
                 self._observe(self._watch, self._waiting.popleft().metrics)
 
     def _new_watch(self) -> Watch:
-        return Watch(self._options.limits, interval=self._options.interval)
+        return Watch(PredictionEngine.of(self._options))
 
     def _observe(self, watch: Watch, metrics: SystemMetrics) -> None:
         prediction, verdicts = watch.observe(metrics)
@@ -161,6 +162,7 @@ class PredictorActor(SupervisedActor):
 
 def _details_of(metrics: SystemMetrics, prediction: Prediction) -> dict[str, Any]:
     return {
+        "at": metrics.at,
         "risk": prediction.risk.score,
         "level": prediction.risk.level.name,
         "factors": list(prediction.risk.factors),

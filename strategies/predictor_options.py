@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from upright.strategies.errors import ConfigError
-from upright.strategies.options import require_seconds
+from upright.strategies.options import require_count, require_seconds
 from upright.strategies.prediction.metrics import Limits
 
 __all__ = ["PredictorOptions"]
@@ -17,8 +17,13 @@ class PredictorOptions:
 
     Attributes:
         interval: Seconds between two readings, above 0.
+        horizon: Furthest forecast that may alert, in seconds, above 0.
+        for_ticks: Of the last five readings, how many must forecast a crossing before it alerts, 1 to 5.
+        clear_ticks: Readings in a row without trouble that end an alert, at least 1; twice as many for a forecast.
+        cooldown: Seconds after an alert in which the same factor raises no new forecast; breaches are never held back.
+        warm_up: Seconds of history before the first forecast.
         act: Whether the preventive actions that an alert suggests are also carried out where upright knows how
-            (memory cleanup); otherwise they are only suggested.
+            (memory cleanup, stricter circuits); otherwise they are only suggested.
         limits: Above which reading each factor counts as breached; `[predictor.limits]` in upright.toml.
 
     Raises:
@@ -26,11 +31,23 @@ class PredictorOptions:
     """
 
     interval: float = 30.0
+    horizon: float = 1800.0
+    for_ticks: int = 4
+    clear_ticks: int = 20
+    cooldown: float = 1800.0
+    warm_up: float = 2700.0
     act: bool = False
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         require_seconds("PredictorOptions.interval", self.interval, above=True)
+        require_seconds("PredictorOptions.horizon", self.horizon, above=True)
+        require_seconds("PredictorOptions.cooldown", self.cooldown)
+        require_seconds("PredictorOptions.warm_up", self.warm_up)
+        require_count("PredictorOptions.for_ticks", self.for_ticks, least=1)
+        require_count("PredictorOptions.clear_ticks", self.clear_ticks, least=1)
+        if self.for_ticks > 5:
+            raise ConfigError("PredictorOptions.for_ticks", self.for_ticks, "an int from 1 to 5")
         if not isinstance(self.act, bool):
             raise ConfigError("PredictorOptions.act", self.act, "true or false")
         if not isinstance(self.limits, Limits):

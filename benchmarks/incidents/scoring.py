@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.incidents.baselines import BASELINES, alerts
 from benchmarks.incidents.host import TICK
-from benchmarks.incidents.variants import make
+from benchmarks.incidents.variants import OTHER_LIMITS, make, rescale
 from upright.strategies.prediction.engine import PredictionEngine
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Outcome:
 def run(job: Job, *, baselines: bool) -> list[Outcome]:
     """Simulate one episode and run the detectors over it."""
     episode = make(job)
-    outcomes = [_upright(episode)]
+    outcomes = [_upright(episode, rescaled=job.variant.rescaled)]
     if baselines:
         for name, detector in BASELINES.items():
             outcome = Outcome(name, episode.group, episode.kind, episode.seed)
@@ -69,11 +69,12 @@ def run(job: Job, *, baselines: bool) -> list[Outcome]:
     return outcomes
 
 
-def _upright(episode: Episode) -> Outcome:
+def _upright(episode: Episode, *, rescaled: bool) -> Outcome:
     outcome = Outcome(UPRIGHT, episode.group, episode.kind, episode.seed)
-    engine, onsets, messages, was = PredictionEngine(), [], [], False
+    engine, onsets, messages, was = PredictionEngine(OTHER_LIMITS if rescaled else None), [], [], False
     first = None
-    for tick, reading in zip(episode.ticks, episode.readings, strict=True):
+    for tick, taken in zip(episode.ticks, episode.readings, strict=True):
+        reading = rescale(taken) if rescaled else taken
         before = time.perf_counter()
         prediction = engine.observe(reading)
         outcome.timings.append(time.perf_counter() - before)

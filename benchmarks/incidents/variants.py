@@ -1,7 +1,7 @@
 """Which episodes make up a run, and under which conditions they are simulated.
 
-The detector was developed on `base`, `harder`, `ragged`, `foreign` and `disguised`. `hostile`, `unseen` and `unlike`
-were held out until it was finished: their figures are the ones to quote.
+The detector was developed on `base`, `harder`, `ragged`, `foreign` and `disguised`, and checked on `elsewhere`.
+`hostile`, `unseen` and `unlike` were held out until it was finished: their figures are the ones to quote.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from benchmarks.incidents.disguised import (
 from benchmarks.incidents.gradual import EXTRA_GRADUAL, GRADUAL
 from benchmarks.incidents.host import CLEAN, FAILURE, LIMIT, TICK, TICKS, Episode, Host, Script, log_uniform, play
 from benchmarks.incidents.sudden import ABRUPT, BENIGN, EXTRA_BENIGN
+from upright.strategies.prediction.metrics import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 Scenario = TypeVar("Scenario")
 
-__all__ = ["VARIANTS", "Job", "Variant", "make"]
+__all__ = ["OTHER_LIMITS", "VARIANTS", "Job", "Variant", "jobs", "make", "rescale"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Variant:
         unknown: Share of the values that are None one by one.
         elsewhere: Hosts of other sizes, and other ways to live near the limit.
         coarse: Values in whole percent.
+        every: Of so many readings one is taken.
+        rescaled: Other limits, and values in proportion to them; see `rescale`.
     """
 
     name: str
@@ -65,6 +68,8 @@ class Variant:
     unknown: float = 0.0
     elsewhere: bool = False
     coarse: bool = False
+    every: int = 1
+    rescaled: bool = False
 
     def kinds(self) -> dict[str, list[str]]:
         """Return the scenario names of each group."""
@@ -98,6 +103,17 @@ VARIANTS = {
             drops=0.03,
             unknown=0.01,
             elsewhere=True,
+        ),
+        Variant(
+            "elsewhere",
+            shapes=("listed", "known"),
+            noise=1.2,
+            ramp=(12.0, 200.0),
+            jitter=0.1,
+            gaps=1.0,
+            elsewhere=True,
+            every=2,
+            rescaled=True,
         ),
         Variant("hostile", shapes=("listed", "foreign"), noise=1.5, ramp=(8.0, 240.0), jitter=0.4, gaps=2.0, jumps=0.3),
         Variant("unseen", shapes=("listed", "unseen"), noise=1.25, ramp=(12.0, 240.0), jitter=0.3, gaps=1.0, jumps=0.5),
@@ -151,7 +167,7 @@ def make(job: Job) -> Episode:
     readings, ticks, latent = play(
         rng, host, script, requests=variant.requests, jitter=variant.jitter, jumps=_count(rng, variant.jumps)
     )
-    if variant.drops or variant.unknown or variant.coarse:
+    if variant.drops or variant.unknown or variant.coarse or variant.every > 1:
         readings, ticks = _spoil(rng, variant, readings, ticks)
     factor = script.factor
     episode = Episode(job.kind, job.group, job.seed, readings, ticks, latent[factor] if factor else [], factor=factor)
@@ -173,13 +189,28 @@ def _spoil(
     rng: Random, variant: Variant, readings: list[SystemMetrics], ticks: list[int]
 ) -> tuple[list[SystemMetrics], list[int]]:
     """Lose readings and values, and read coarsely, as the variant says."""
-    kept = [n for n in range(len(ticks)) if rng.random() >= variant.drops]
+    kept = [n for n in range(len(ticks)) if ticks[n] % variant.every == 0 and rng.random() >= variant.drops]
     spoiled = []
     for n in kept:
         reading = coarsen(readings[n]) if variant.coarse else readings[n]
+        if variant.every > 1 and reading.requests is not None:
+            reading = replace(reading, requests=reading.requests * variant.every)
         lost: dict[str, Any] = {name: None for name in _VALUES if rng.random() < variant.unknown}
         spoiled.append(replace(reading, **lost) if lost else reading)
     return spoiled, [ticks[n] for n in kept]
+
+
+OTHER_LIMITS = Limits(memory=0.68, response_ms=250.0, error_rate=0.01, connections=40_000.0, cpu=0.72)
+
+
+def rescale(reading: SystemMetrics) -> SystemMetrics:
+    """Return a reading in the same proportion to `OTHER_LIMITS` as it was to the usual ones."""
+    values: dict[str, Any] = {}
+    for name in _VALUES:
+        value = getattr(reading, name)
+        if value is not None:
+            values[name] = value * getattr(OTHER_LIMITS, name) / getattr(Limits(), name)
+    return replace(reading, **values)
 
 
 _VALUES = ("memory", "response_ms", "error_rate", "connections", "cpu")

@@ -20,12 +20,14 @@ from upright.strategies.prediction.channel import Channel
 from upright.strategies.prediction.load import RISEN, Load
 from upright.strategies.prediction.metrics import FACTORS, Limits
 from upright.strategies.prediction.risk import RiskScorer
+from upright.strategies.prediction.trend import median
 from upright.strategies.prediction.words import amount, title
 
 if TYPE_CHECKING:
     from upright.strategies.prediction.alert import Forecast
     from upright.strategies.prediction.metrics import SystemMetrics
     from upright.strategies.prediction.risk import RiskAssessment
+    from upright.strategies.predictor_options import PredictorOptions
 
 __all__ = ["PredictionEngine"]
 
@@ -40,11 +42,13 @@ class PredictionEngine:
 
     Args:
         limits: What counts as too much.
-        interval: Seconds expected between two readings.
+        interval: Seconds expected between two readings, to begin with; after three it is the median of the newest
+            nine, so that a recording with another interval is read as it is.
         horizon: Furthest forecast that may alert, in seconds.
         for_ticks: Of the last five readings, how many must forecast a crossing before it alerts, 1 to 5.
         clear_ticks: Readings in a row without trouble that end an alert (twice as many for a forecast).
-        cooldown: Seconds after an alert in which the same factor raises no new forecast; a breach it does.
+        cooldown: Seconds after an alert in which the same factor raises no new forecast, and, while the alert is
+            active, no other factor does: symptoms of one trouble come together. Breaches are never held back.
         warm_up: Seconds of history before the first forecast. Breaches and the risk score alert at once.
 
     Raises:
@@ -78,11 +82,26 @@ class PredictionEngine:
         self._alarms = {f: Alarm() for f in FACTORS}
         self._load = Load()
         self._last_at: float | None = None
+        self._steps: list[float] = []
+        self._alerted = -math.inf  # when the newest alert began
         # Seconds of history without suspends and clock jumps; what every part of the engine calls now.
         self._now = 0.0
         self._faded = 0.0
         self._risk_active = False
         self._pressed = 0
+
+    @staticmethod
+    def of(options: PredictorOptions) -> PredictionEngine:
+        """Return an engine that watches as the configuration says."""
+        return PredictionEngine(
+            options.limits,
+            interval=options.interval,
+            horizon=options.horizon,
+            for_ticks=options.for_ticks,
+            clear_ticks=options.clear_ticks,
+            cooldown=options.cooldown,
+            warm_up=options.warm_up,
+        )
 
     def observe(self, metrics: SystemMetrics) -> Prediction:
         """Take in the next reading and say what it means."""
@@ -121,6 +140,7 @@ class PredictionEngine:
             self._last_at = at
             return self.interval, False
         elapsed, self._last_at = at - self._last_at, at
+        self._pace(elapsed)
         gap = elapsed <= 0 or elapsed > GAP * self.interval
         suspended = elapsed <= 0 or elapsed > SUSPEND
         if suspended:
@@ -135,6 +155,19 @@ class PredictionEngine:
                 channel.fade(self._now - self._faded)
             self._faded = self._now
         return min(elapsed, GAP * self.interval), gap
+
+    def _pace(self, elapsed: float) -> None:
+        """Learn how far apart readings are; a tenth more or less is jitter."""
+        if elapsed <= 0:
+            return
+        self._steps = [*self._steps[-8:], elapsed]
+        usual = median(self._steps)
+        if len(self._steps) < 3 or abs(usual - self.interval) <= 0.1 * self.interval or usual > SUSPEND / GAP:
+            return
+        self.interval = usual
+        for channel in self._channels.values():
+            channel.interval = usual
+            channel.series.resize(Channel.readings(usual))
 
     def _forecasts(self, metrics: SystemMetrics) -> list[Forecast]:
         busier, saturated = self._busier(), self._saturated()
@@ -196,13 +229,15 @@ class PredictionEngine:
                 alerting = True
             elif (
                 forecast is not None
-                and not alerting
+                and (not alerting or self._now - self._alerted >= self.cooldown)
                 and alarm.forecast_holds(self.for_ticks if forecast.eta_seconds > 600 else min(2, self.for_ticks))
                 and self._now - alarm.ended >= self.cooldown
             ):
                 alert = _forecast_alert(forecast)
                 alarm.begin(AlertKind.FORECAST)
                 alerting = True
+        if alert is not None:
+            self._alerted = self._now
         return alert
 
     def _settle(self, factor: str, value: float, target: float, *, busy: bool) -> None:

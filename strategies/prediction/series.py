@@ -43,6 +43,10 @@ class Series:
             for column in (self.times, self.values, self.weights, self.threes):
                 del column[: -self.limit]
 
+    def resize(self, limit: int) -> None:
+        """Use another number of readings from now on; those that are there stay until they are old."""
+        self.limit = limit
+
     def __len__(self) -> int:
         return len(self.times)
 

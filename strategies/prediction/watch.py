@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from upright.strategies.errors import ConfigError
 from upright.strategies.prediction.accuracy import Accuracy
-from upright.strategies.prediction.engine import PredictionEngine
-from upright.strategies.prediction.metrics import FACTORS, Limits
+from upright.strategies.prediction.metrics import FACTORS
 
 if TYPE_CHECKING:
     from upright.strategies.prediction.accuracy import Verdict
     from upright.strategies.prediction.alert import Prediction
+    from upright.strategies.prediction.engine import PredictionEngine
     from upright.strategies.prediction.metrics import SystemMetrics
 
 __all__ = ["Watch"]
@@ -25,19 +25,15 @@ class Watch:
     """Predicts, and judges its own alerts by what came of them.
 
     Args:
-        limits: What counts as too much.
-        interval: Seconds expected between two readings.
+        engine: Which predicts; it belongs to the watch from then on.
 
     Attributes:
         accuracy: How good the alerts have been so far.
         points: The risk points of the newest 120 readings, oldest first.
-
-    Raises:
-        ConfigError: If `interval` is not above 0.
     """
 
-    def __init__(self, limits: Limits | None = None, *, interval: float = 30.0) -> None:
-        self._engine = PredictionEngine(limits, interval=interval)
+    def __init__(self, engine: PredictionEngine) -> None:
+        self._engine = engine
         self.accuracy = Accuracy(self._engine.limits)
         self.points: deque[int] = deque(maxlen=_SHOWN)
 
