@@ -389,6 +389,37 @@ def test_a_replay_shows_what_would_have_been_alerted_on(folder: Path) -> None:
     assert Path("events.csv").read_text().startswith("at,event,kind,factor")
 
 
+def test_a_replay_is_drawn_to_a_png(folder: Path) -> None:
+    rows = "".join(f"{at * 30},{min(0.99, 0.5 + at * 0.004)},0.2\n" for at in range(200))
+    Path("leak.csv").write_text("at,memory,cpu\n" + rows)
+    run("replay", "leak.csv", "--plot", "leak.png")
+    assert Path("leak.png").read_bytes().startswith(b"\x89PNG\r\n")
+    Path("empty.csv").write_text("at,memory\n")
+    run("replay", "empty.csv", "--plot", "empty.png")
+
+
+def test_without_matplotlib_the_chart_is_in_the_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = "".join(f"{at * 30},{min(0.99, 0.5 + at * 0.004)}\n" for at in range(200))
+    Path("leak.csv").write_text("at,memory\n" + rows)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.delitem(sys.modules, "upright.plot", raising=False)
+    result = run("replay", "leak.csv", "--plot", "leak.png", code=1)
+    assert "upright[plot]" in result.stderr
+    assert "memory, 0 % to 99 %" in result.stdout
+    assert not Path("leak.png").exists()
+
+
+def test_a_running_service_is_recorded_once_per_reading_with_its_requests(service: Service) -> None:
+    run("record", "service.csv", "--pid", str(service.process.pid), "--interval", "0.2", "--duration", "3")
+    header, *rows = Path("service.csv").read_text().splitlines()
+    assert header == "at,memory,response_ms,error_rate,connections,cpu,requests,pressure"
+    assert len(rows) == 1  # the service reads every 30 s, the first time after one
+    fields = dict(zip(header.split(","), rows[0].split(","), strict=True))
+    assert float(fields["requests"]) >= 2
+    assert float(fields["error_rate"]) == 0
+
+
 def test_a_broken_recording_is_refused_with_its_row(folder: Path) -> None:
     Path("bad.csv").write_text("at,memory\n0,x\n")
     assert "recording.row[2].memory must be a number" in run("replay", "bad.csv", code=1).stderr

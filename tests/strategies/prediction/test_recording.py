@@ -79,7 +79,7 @@ def test_a_chart_has_the_size_that_was_asked_for(
         assert any("-" in row for row in rows)
 
 
-@pytest.mark.parametrize("size", [{"width": 9}, {"height": 2}], ids=str)
-def test_a_chart_too_small_to_read_is_refused(size: dict[str, int]) -> None:
+@pytest.mark.parametrize(("width", "height"), [(9, 10), (72, 2)])
+def test_a_chart_too_small_to_read_is_refused(width: int, height: int) -> None:
     with pytest.raises(ConfigError, match="draw_chart"):
-        draw_chart("cpu", [], limit=1.0, **size)
+        draw_chart("cpu", [], limit=1.0, width=width, height=height)
