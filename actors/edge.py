@@ -70,12 +70,14 @@ class Ending(NamedTuple):
         has_value: There is a value to return; if not, an error is to be raised.
         opened_by: The failure that opened the circuit, if it is open.
         refusal: What is to be raised from the call's own error instead of it, because a fallback step refused.
+        shut_out: The circuit was open already when the call failed, or kept it from being made.
     """
 
     result: RecoveryResult
     has_value: bool
     opened_by: BaseException | None = None
     refusal: RefusedError | None = None
+    shut_out: bool = False
 
 
 class Tried(NamedTuple):
@@ -119,6 +121,7 @@ class Call:
         made: Holds the value once the call has returned one.
         refusal: What a fallback step refused the call with.
         tried: The fallback step that was tried on the short way, see upright.outage.
+        failed_at: When it failed, monotonic seconds; 0 while it has not.
     """
 
     operation: Operation
@@ -137,6 +140,7 @@ class Call:
     made: tuple[Any] | None = None
     refusal: RefusedError | None = None
     tried: Tried | None = None
+    failed_at: float = 0.0
 
 
 # Commands of the flow. A driver answers `Wait`, `Invoke` and `Try` with (value, error).
@@ -281,6 +285,7 @@ class Edge:
     def recover(self, call: Call) -> Generator[Any, Any, Ending]:
         """Recover from the failure of `call`, in the order of the design; see the module's docstring."""
         operation = call.operation
+        call.failed_at = monotonic()
         report = self._report(call)
         if report.permanent:
             self._tell_untold(call)
@@ -618,7 +623,11 @@ class Edge:
             age=age,
         )
         self.board.publish(RecoveryFinished(result, report))
-        return Ending(result, has_value, operation.breaker.snapshot.cause, call.refusal)
+        snapshot = operation.breaker.snapshot
+        # One that opened after the call had failed may well have been opened by it: several failures may be judged at
+        # once, and the circuit names only the one whose report was read first.
+        shut_out = status is RecoveryStatus.CIRCUIT_OPEN and (call.error is None or snapshot.since < call.failed_at)
+        return Ending(result, has_value, snapshot.cause, call.refusal, shut_out)
 
 
 def result_of_success(call: Call, value: Any) -> RecoveryResult:

@@ -20,7 +20,6 @@ from upright.interception import INTERCEPTED, follow, interceptor_of
 from upright.outage import answer_at_once
 from upright.strategies.classification import classify
 from upright.strategies.errors import CircuitOpenError, ConfigError
-from upright.strategies.report import RecoveryStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -240,13 +239,13 @@ async def _failed_async(
 
 
 def _value_or_error(ending: Ending, error: BaseException) -> Any:
-    """Return the value, or RAISE for the call's own error; a circuit that others opened is said to be open."""
+    """Return the value, or RAISE for the call's own error; a circuit that was open before is said to be open."""
     result = ending.result
     if ending.has_value:
         return result.value
     if ending.refusal is not None:
         raise ending.refusal from error
-    if result.status is RecoveryStatus.CIRCUIT_OPEN and ending.opened_by is not error:
+    if ending.shut_out:
         raise CircuitOpenError(result.wait_time, result.operation) from error
     return RAISE
 

@@ -452,6 +452,18 @@ def test_the_call_that_trips_the_circuit_gets_its_own_error(boot: Boot) -> None:
         assert error.__context__ is None
 
 
+def test_of_calls_that_fail_one_after_the_other_none_is_rejected_before_the_circuit_has_opened(boot: Boot) -> None:
+    # The breaker may read the first report when both failures are in the log: it trips, and names the first.
+    tree = boot(
+        breaker={**LONG, "minimum_number_of_calls": 2, "window_size": 2}, retry=NO_RETRY, healing={"heal_wait": 0.0}
+    )
+    for number in range(100):
+        for error in (ConnectionError("first"), ConnectionError("second")):
+            with pytest.raises(ConnectionError) as raised:
+                tree.protect(f"op-{number}")(failing(error))()
+            assert raised.value is error
+
+
 def test_a_call_that_failed_under_a_circuit_opened_by_others_names_its_own_failure(boot: Boot) -> None:
     tree = boot(breaker=LONG, retry=NO_RETRY)
     own = ConnectionError("own")
