@@ -239,8 +239,6 @@ class HealingActor(SupervisedActor):
             self._try_next(healing)
 
     def _refusal(self, recovery_id: RecoveryId) -> HealingReport | None:
-        if not self._board.strategies:
-            return _not_tried("none", "no healing strategy is registered")
         failures = self._failures.get(recovery_id)
         if failures is not None and failures.cooling_until > monotonic():
             left = failures.cooling_until - monotonic()

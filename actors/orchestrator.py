@@ -245,7 +245,11 @@ class OrchestratorActor(SupervisedActor):
 
     def _heal(self, recovery: Recovery) -> None:
         if not self._healing_on():
-            self._healing_ended(recovery, Answered(recovery, HealingReport(False, (skipped("switched off"),), True)))
+            self._skip(recovery, "switched off")
+            return
+        if not self._board.strategies:
+            # Said by the orchestrator itself, so that also those hear it who do not wait for the healing.
+            self._skip(recovery, "no healing strategy is registered")
             return
         target = recovery.report.target
         view = self._board.resource(target)
@@ -278,6 +282,9 @@ class OrchestratorActor(SupervisedActor):
             self._board.healed(target)
         self._directory["breaker"].send_unbounded(ResourceHealed(target))
         self._directory["fallback"].send_unbounded(WorksAgain(resource=target))
+
+    def _skip(self, recovery: Recovery, why: str) -> None:
+        self._healing_ended(recovery, Answered(recovery, HealingReport(False, (skipped(why),), True)))
 
     def _healing_ended(self, recovery: Recovery, answered: Answered) -> None:
         outcome = answered.value
@@ -334,6 +341,9 @@ class OrchestratorActor(SupervisedActor):
         )
         spread = min(0.5, len(recovery.waiting) / 2_000) if gate is not None else 0.0
         for place, ticket in enumerate(recovery.waiting):
+            if ticket is recovery.keeper and not outcome.proven:
+                ticket.answer(None)  # those who waited have said already that it was not healed
+                continue
             shared = joined or place > 0
             self._answer(ticket, Counsel(outcome.proven, shared, outcome.steps, gate, spread))
 
@@ -343,8 +353,8 @@ class OrchestratorActor(SupervisedActor):
         step = still_healing(now - recovery.started_at)
         if over and len(over) == len(recovery.waiting):
             # It goes on for everybody who comes later, and a crash must not lose it.
-            keeper = self._address.ledger.open(recovery.report, None, recovery)
-            recovery.waiting[keeper] = float("inf")
+            recovery.keeper = self._address.ledger.open(recovery.report, None, recovery)
+            recovery.waiting[recovery.keeper] = float("inf")
         for ticket in over:
             del recovery.waiting[ticket]
             self._answer(ticket, Counsel(healed=False, joined=recovery.joined > 0, steps=(step,)))

@@ -37,6 +37,7 @@ class Recovery(Carried):
         reply: Where the healing actor answers; a request that is sent twice brings the same.
         asked: The request is on its way. Without, it may be all the same: a crash came in between.
         outcome: The healing actor's answer, kept until it is dealt with: a crash in between must not lose it.
+        keeper: What keeps it alive once nobody waits for it any more.
         follows: It waits for the healing of the same resource that another recovery has begun.
         look_at: When the next wait is over, as a timer of this incarnation knows.
     """
@@ -53,6 +54,7 @@ class Recovery(Carried):
     reply: HealingReply | None = None
     asked: bool = False
     outcome: Answered | None = None
+    keeper: Ticket | None = None
     follows: bool = False
     look_at: float = float("inf")
 

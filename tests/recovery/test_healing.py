@@ -333,3 +333,16 @@ def test_an_asynchronous_strategy_outlives_the_loop_it_began_on(boot: Boot) -> N
 
     asyncio.run(main())
     wait_until(lambda: tree._board.resource("db").epoch == 1)
+
+
+def test_a_healing_that_fails_in_the_background_is_no_second_failure(boot: Boot, switch: Switch) -> None:
+    def heal(_: ErrorReport) -> None:
+        switch.wait()
+        raise OSError("still broken")
+
+    tree = boot(Healer(heal), healing={"heal_wait": 0.0}, retry={"attempts": 1})
+    assert tree.call("op", failing(ConnectionRefusedError(111, "refused"))).status is RecoveryStatus.FAILED
+    switch.set()
+    wait_until(lambda: tree.status_of("orchestrator").details["not_healed"] == 1)
+    wait_until(lambda: "healing_ended" in [line.name for line in tree.parts.monitor.events()])
+    assert [entry.status for entry in tree.history()] == [RecoveryStatus.FAILED]

@@ -162,7 +162,9 @@ def _of_history(history: list[Mapping[str, Any]], at: float | None) -> Iterator[
         if at is not None and at - entry["started_at"] > _RECENT:
             continue
         failed = latest.setdefault(str(entry["recovery_id"] or entry["operation"]), [])
-        if entry["status"] == "FAILED":
+        # One that failed by itself and then met the open circuit is a failure too; one that was kept away has no id.
+        met_circuit = entry["status"] == "CIRCUIT_OPEN" and entry["recovery_id"] and not entry["degraded"]
+        if entry["status"] == "FAILED" or met_circuit:
             failed.append(entry)
         elif entry["status"] in ("HEALED", "RECOVERED"):
             failed.clear()
