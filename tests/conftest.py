@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 from upright.actors.process import open_addresses
+from upright.booting import restore_default
 from upright.testing.clock import FakeClock
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     for logger in loggers:
         logger.addHandler(watch)
     try:
-        yield
+        with restore_default():
+            yield
     finally:
         for logger in loggers:
             logger.removeHandler(watch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import threading
@@ -41,6 +42,7 @@ def served(app: Any) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(PATIENCE)
+        gc.collect()  # what the app had protected would be bound to the trees of later tests
 
 
 def until(condition: Callable[[], Any]) -> Any:
