@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import threading
@@ -42,7 +41,6 @@ def served(app: Any) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(PATIENCE)
-        gc.collect()  # what the app had protected would be bound to the trees of later tests
 
 
 def until(condition: Callable[[], Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import itertools
 import json
@@ -30,12 +29,6 @@ pytestmark = pytest.mark.timeout(200)
 def parts() -> Iterator[StandIns]:
     with StandIns() as parts:
         yield parts
-
-
-@pytest.fixture(autouse=True)
-def _no_app_is_left() -> Iterator[None]:
-    yield
-    gc.collect()  # what an app had protected would be bound to the trees of later tests
 
 
 def test_a_plan_has_every_fault_and_is_the_same_for_the_same_seed() -> None:

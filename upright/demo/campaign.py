@@ -158,11 +158,12 @@ def run_campaign(
 
 
 def _wait_fresh(part: PartCounts, whole: float, tick: Callable[[], None]) -> float | None:
-    """Wait for the first fresh answer since the part was whole; returns how long that took."""
+    """Wait for the first fresh answer to a call made since the part was whole; returns how long that took."""
     deadline = whole + _RECOVERY_LIMIT
     while time.monotonic() < deadline:
-        if part.last_fresh > whole:
-            return part.last_fresh - whole
+        began, ended = part.last_fresh
+        if began > whole:
+            return ended - whole
         tick()
         time.sleep(0.01)
     return None

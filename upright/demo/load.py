@@ -28,7 +28,8 @@ class PartCounts:
     served: Tally = field(default_factory=Tally)
     degraded: Tally = field(default_factory=Tally)
     failed: Tally = field(default_factory=Tally)
-    last_fresh: float = 0.0  # monotonic seconds of the newest answer that was neither degraded nor missing
+    # The newest call that got neither a substitute nor nothing: when it began and ended, monotonic seconds.
+    last_fresh: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(slots=True)
@@ -108,7 +109,7 @@ class _User:
         else:
             counts.served.add()
             if answer["degraded"] is None:
-                counts.last_fresh = time.monotonic()
+                counts.last_fresh = (began, time.monotonic())
             else:
                 counts.degraded.add()
         self._counts.worst = max(self._counts.worst, time.monotonic() - began)
