@@ -17,7 +17,6 @@ from upright.actors.actor import SupervisedActor
 from upright.actors.events import CircuitChanged
 from upright.actors.fallback import WorksAgain
 from upright.actors.log import get_logger
-from upright.actors.reply import ReplyFuture
 from upright.strategies.breaker import BreakerState
 
 if TYPE_CHECKING:
@@ -189,8 +188,7 @@ class BreakerActor(SupervisedActor):
     def _changed(self, operation: Operation, transition: Transition | None) -> None:
         if transition is None:
             return
-        changed, operation.changed = operation.changed, ReplyFuture()
-        changed.answer(None)
+        operation.has_changed()
         if transition.after is BreakerState.CLOSED:
             self._not_closed.pop(operation, None)
             self._directory["fallback"].send_unbounded(WorksAgain(operation=operation.name))

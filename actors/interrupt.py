@@ -103,18 +103,24 @@ class Reach:
             raise Interrupted
 
 
-@contextmanager
-def shielded() -> Iterator[None]:
+class shielded:  # noqa: N801 - used like a function, and a generator would cost three times as much
     """Run a block of the machinery without interrupts, in whatever thread it runs: what it has begun it finishes."""
-    reach = _reaches.get(get_ident())
-    if reach is None or reach.shielded:
-        yield
-        return
-    before = reach.shield()
-    try:
-        yield
-    finally:
-        reach.unshield(before)
+
+    __slots__ = ("_before", "_reach")
+    _before: bool
+    _reach: Reach | None
+
+    def __enter__(self) -> None:
+        reach = _reaches.get(get_ident())
+        if reach is None or reach.shielded:
+            self._reach = None
+            return
+        self._before = reach.shield()
+        self._reach = reach
+
+    def __exit__(self, *_: object) -> None:
+        if self._reach is not None:
+            self._reach.unshield(self._before)
 
 
 def _take_interrupt() -> None:

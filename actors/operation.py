@@ -65,8 +65,6 @@ class Operation:
         resource: What it works on; None if that has no name of its own.
         options: What holds for it.
         breaker: Its circuit. Changed by the breaker actor only; callers read `breaker.snapshot`.
-        budget: What its retries are paid from.
-        changed: Settled when the circuit changes its state, and then replaced, by the breaker actor.
         rejected: Calls that the circuit kept away, for the status; raised by callers, approximately.
         listed_from: When the second began in which `listed` answers of its open circuit were listed one by one; see
             upright.outage. Both are changed by callers, approximately.
@@ -75,9 +73,8 @@ class Operation:
 
     __slots__ = (
         "__weakref__",
+        "_made",
         "breaker",
-        "budget",
-        "changed",
         "inquired",
         "listed",
         "listed_from",
@@ -92,12 +89,39 @@ class Operation:
         self.resource = resource
         self.options = options
         self.breaker = CircuitBreaker(options.breaker, monotonic())
-        self.budget: RetryBudget | None = options.retry.new_budget()
-        self.changed: ReplyFuture[None] = ReplyFuture()
+        # What most operations never need, and what most of their memory would be.
+        self._made: dict[str, Any] = {}
         self.rejected = 0
         self.listed_from = 0.0
         self.listed = 0
         self.inquired: BreakerSnapshot | None = None
+
+    @property
+    def budget(self) -> RetryBudget | None:
+        """What its retries are paid from; None if they are not limited."""
+        made: dict[str, RetryBudget | None] = self._made
+        try:
+            return made["budget"]
+        except KeyError:
+            return made.setdefault("budget", self.options.retry.new_budget())
+
+    @property
+    def changed(self) -> ReplyFuture[None]:
+        """Settled when the circuit changes its state, which the breaker actor says by `has_changed`."""
+        future: ReplyFuture[None] = self._made.setdefault("changed", ReplyFuture())
+        return future
+
+    def has_changed(self) -> None:
+        """Wake who waits for a change of the circuit's state; whoever comes later waits for the next."""
+        future = self._made.pop("changed", None)
+        if future is not None:
+            future.answer(None)
+
+    def set_options(self, options: OperationOptions) -> None:
+        """Let other options hold from now on."""
+        self.options = options
+        self.breaker.options = options.breaker
+        self._made.pop("budget", None)
 
     @property
     def target(self) -> str:
@@ -157,9 +181,7 @@ class Operations:
             _require_name("resource", resource)
             found.resource = resource
         if options is not None and options is not found.options:
-            found.options = options
-            found.breaker.options = options.breaker
-            found.budget = options.retry.new_budget()
+            found.set_options(options)
         return found
 
     def _make(self, name: str, resource: str | None, options: OperationOptions | None) -> Operation:

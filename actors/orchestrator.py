@@ -144,6 +144,7 @@ class OrchestratorActor(SupervisedActor):
         now, known = monotonic(), recovery.waiting
         recovery.waiting = {t: known.get(t, now if t.asked else float("inf")) for t in tickets}
         recovery.look_at = float("inf")
+        recovery.timer = None
         self._look_at(recovery, min(recovery.waiting.values(), default=float("inf")))
         self._board.recovering[recovery.id] = recovery.merged
         if recovery.outcome is not None:
@@ -179,9 +180,11 @@ class OrchestratorActor(SupervisedActor):
     # Accepting.
 
     def _receive(self, message: ErrorReport | Consult) -> None:
-        report = message.report if isinstance(message, Consult) else message
-        running = self._recoveries.get(report.recovery_id)
-        if running is not None and not self.was_asked():
+        running = None
+        if not self.was_asked():
+            report = message.report if isinstance(message, Consult) else message
+            running = self._recoveries.get(report.recovery_id)
+        if running is not None:
             running.joined += 1  # a duplicate that nobody waits for needs no more than to be counted
             self._board.joined_reports.add()
             return
@@ -239,7 +242,9 @@ class OrchestratorActor(SupervisedActor):
         """Have the waits looked at when the one is over that ends at `moment`."""
         if moment < recovery.look_at:
             recovery.look_at = moment
-            self.send_after(moment - monotonic(), _WaitIsOver(recovery))
+            if recovery.timer is not None:
+                recovery.timer.cancel()
+            recovery.timer = self.send_after(moment - monotonic(), _WaitIsOver(recovery))
 
     # Healing.
 
@@ -324,6 +329,8 @@ class OrchestratorActor(SupervisedActor):
     def _close(self, recovery: Recovery, outcome: HealingReport, gate: Gate | None, *, joined: bool = False) -> None:
         """Answer everybody who waits for this recovery, and forget it."""
         self._recoveries.pop(recovery.id, None)
+        if recovery.timer is not None:
+            recovery.timer.cancel()
         self._board.recovering.pop(recovery.id, None)
         sharers = recovery.joined + recovery.merged.value
         self._totals["joined"] += sharers

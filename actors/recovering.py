@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from upright.actors.ledger import Ticket
     from upright.actors.messages import Answered
+    from upright.actors.timers import Timer
     from upright.strategies.report import ErrorReport, RecoveryId
 
 __all__ = ["HealingReply", "Recovery"]
@@ -40,6 +41,7 @@ class Recovery(Carried):
         keeper: What keeps it alive once nobody waits for it any more.
         follows: It waits for the healing of the same resource that another recovery has begun.
         look_at: When the next wait is over, as a timer of this incarnation knows.
+        timer: That one.
     """
 
     id: RecoveryId
@@ -57,6 +59,7 @@ class Recovery(Carried):
     keeper: Ticket | None = None
     follows: bool = False
     look_at: float = float("inf")
+    timer: Timer | None = None
 
     @property
     def is_being_healed(self) -> bool:

@@ -73,6 +73,9 @@ class _Rule:
     verdict: Verdict | None
     name: str
     registered: bool
+    plain: Classification | None = None
+    """The verdict on an instance that carries nothing and has nothing behind it; None if that cannot be said
+    beforehand. Only of builtin types, whose classes have none of the attributes that are looked for."""
 
 
 _PASSTHROUGH = Classification(ErrorCode.UNKNOWN, permanent=True, reason="passes through", healable=False)
@@ -111,7 +114,8 @@ def classify(error: BaseException, wall: float | None = None) -> Classification:
     if not isinstance(error, Exception):
         return _PASSTHROUGH
     try:
-        return _classify(error, wall, depth=0)
+        known = _plain(error)
+        return _classify(error, wall, depth=0) if known is None else known
     except Exception:  # anything an error does when looked at; the application's own error must come out
         return _HOSTILE
 
@@ -153,6 +157,18 @@ def unregister_error(cls: type[BaseException]) -> None:
 def _forget_rules() -> None:
     global _rules  # noqa: PLW0603 - replaced as a whole, see its comment
     _rules = {}
+
+
+def _plain(error: Exception) -> Classification | None:
+    """Return what is known of the type alone, where the instance cannot make a difference."""
+    known = _rule_of(type(error)).plain
+    if known is None or error.__cause__ is not None or error.__dict__:
+        return None
+    if error.__context__ is not None and not error.__suppress_context__:
+        return None
+    if isinstance(error, OSError) and error.errno is not None:
+        return None
+    return known
 
 
 def _classify(error: Exception, wall: float | None, depth: int) -> Classification:
@@ -245,8 +261,16 @@ def _find_rule(cls: type[BaseException]) -> _Rule:
         name = _name(base)
         verdict = KNOWN_TYPES.get(name)
         if verdict is not None:
-            return _Rule(verdict, name, registered=False)
-    return _Rule(None, _name(cls), registered=False)
+            return _Rule(verdict, name, registered=False, plain=_plain_verdict(cls, verdict, name))
+    return _Rule(None, _name(cls), registered=False, plain=_plain_verdict(cls, None, _name(cls)))
+
+
+def _plain_verdict(cls: type[BaseException], verdict: Verdict | None, name: str) -> Classification | None:
+    if cls.__module__ != "builtins" or issubclass(cls, BaseExceptionGroup | TimeoutError):
+        return None  # what a timeout means depends on where it came from
+    if verdict is None:
+        return Classification(ErrorCode.UNKNOWN, permanent=False, reason=name)
+    return _conclude(verdict, None, name)
 
 
 def _name(cls: type) -> str:

@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
@@ -224,12 +225,15 @@ def _notice(
     return RecoveryNotice(
         kind,
         sentence,
-        redact_text(operation),
-        None if resource is None else redact_text(resource),
+        _name(operation),
+        None if resource is None else _name(resource),
         code,
-        None if recovery_id is None else redact_text(str(recovery_id)),
+        None if recovery_id is None else _name(str(recovery_id)),
         retry_in,
     )
+
+
+_name = lru_cache(maxsize=1_024)(redact_text)  # names come again and again, and are at most 1 000 characters long
 
 
 def _trouble(code: ErrorCode | None) -> str:

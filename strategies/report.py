@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from upright.strategies.classification import Classification, classify
 from upright.strategies.codes import ErrorCode
@@ -29,6 +29,7 @@ __all__ = [
     "StepOutcome",
 ]
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _UNCLASSIFIED = Classification(ErrorCode.UNKNOWN, permanent=False, reason="not classified yet")
 
 
@@ -129,14 +130,15 @@ class ErrorReport:
             raise ConfigError("ErrorReport.operation", self.operation, "a text that is not empty")
         if self.resource is not None and (not isinstance(self.resource, str) or not self.resource):
             raise ConfigError("ErrorReport.resource", self.resource, "None or a text that is not empty")
-        if not isinstance(self.context, Mapping):
+        if self.context.__class__ is not dict and not isinstance(self.context, Mapping):
             raise ConfigError("ErrorReport.context", self.context, "a mapping")
         if self.call is not None and not callable(self.call):
             raise ConfigError("ErrorReport.call", self.call, "None or callable without arguments")
         if self.epoch is not None and (not isinstance(self.epoch, int) or isinstance(self.epoch, bool)):
             raise ConfigError("ErrorReport.epoch", self.epoch, "None or an int")
         if not isinstance(self.context, MappingProxyType):
-            object.__setattr__(self, "context", MappingProxyType(dict(self.context)))
+            context = MappingProxyType(dict(self.context)) if self.context else _NOTHING
+            object.__setattr__(self, "context", context)
         if self.classification is _UNCLASSIFIED:
             object.__setattr__(self, "classification", classify(self.error))
 
@@ -162,7 +164,11 @@ class ErrorReport:
 
     def with_context(self, **extra: Any) -> Self:
         """The same report, knowing more."""
-        return replace(self, context=MappingProxyType({**self.context, **extra}))
+        known = object.__new__(type(self))  # without looking again at what was found right
+        for name in _REPORT_FIELDS:
+            object.__setattr__(known, name, getattr(self, name))
+        object.__setattr__(known, "context", MappingProxyType({**self.context, **extra}))
+        return known
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON-safe data, redacted; the call is named, not shown."""
@@ -183,6 +189,9 @@ class ErrorReport:
     def __repr__(self) -> str:
         # Not the generated one, which would show the context and whatever the error's repr contains.
         return f"ErrorReport({type_name(self.error)}, {str(self.recovery_id)!r}, operation={self.operation!r})"
+
+
+_REPORT_FIELDS: Final = tuple(one.name for one in fields(ErrorReport))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,15 @@ from upright.interception import intercepted
 from upright.protection import Binding, protected, unprotected
 from upright.strategies.classification import classify
 from upright.strategies.errors import ConfigError
-from upright.strategies.report import ErrorReport, RecoveryResult, RecoveryStatus, RecoveryStep, Stage, StepOutcome
+from upright.strategies.report import (
+    ErrorReport,
+    RecoveryId,
+    RecoveryResult,
+    RecoveryStatus,
+    RecoveryStep,
+    Stage,
+    StepOutcome,
+)
 from upright.supervisors.status import NodeStatus, status
 
 if TYPE_CHECKING:
@@ -219,6 +227,15 @@ class Tree(AbstractContextManager["Tree"]):
         A report of a failure that is being recovered is merged into that recovery without a message; one that
         cannot be taken (mailbox full, tree down) is counted.
         """
+        board = self._board
+        right = isinstance(error, BaseException) and isinstance(operation, str) and operation
+        if right and (resource is None or (isinstance(resource, str) and resource)) and not context:
+            # One that will be merged needs no report of its own.
+            merged = board.recovering.get(RecoveryId(classify(error).code, resource or operation))
+            if merged is not None:
+                merged.add()
+                board.joined_reports.add()
+                return
         self.send(ErrorReport(error, operation, resource, context or {}))
 
     def send(self, report: ErrorReport) -> None:
