@@ -1,0 +1,295 @@
+"""Recoveries: ask to HEALED, joining a healing, reports by tell, and a burst of duplicates."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import resource
+import statistics
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import upright
+from benchmarks.kernel import Stock
+from benchmarks.measuring import Figure, interleave, p50_sides, percentile, sync_sides, timed
+from benchmarks.parts import HEALABLE, Nothing, bare_async, booted, down
+from benchmarks.peers import failing_peers
+from upright.strategies.fallback.chain import FallbackChain, FallbackStep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from upright.tree import Tree
+
+__all__ = ["burst", "failing", "healed", "joining", "reports"]
+
+_MIB = 2**20
+
+
+class Held(Nothing):
+    """A healing that takes as long as it is told to."""
+
+    name = "held"
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.over = threading.Event()
+        self.healings = 0
+
+    def heal(self, report: Any) -> None:
+        self.healings += 1
+        self.begun.set()
+        self.over.wait()
+
+
+def healed(*, quick: bool) -> list[Figure]:
+    """Ask the orchestrator until HEALED, with a strategy that does nothing: all that is not the repair."""
+    times = 500 if quick else 5_000
+    stock = Stock.start()
+    with booted() as tree:
+
+        def ask() -> None:
+            result = tree.orchestrator.ask(upright.ErrorReport(ConnectionError("down"), "op", HEALABLE))
+            assert result.status == upright.RecoveryStatus.HEALED
+            assert not result.joined
+
+        attempts = tree.metrics().healing_attempts
+        sides = p50_sides({"stock pykka, ask": lambda: stock.ask("x"), "upright": ask}, 20, 5 if quick else 25)
+        taken = [timed(ask) for _ in range(times)]
+        assert tree.metrics().healing_attempts - attempts >= times
+    stock.stop()
+    p50, p99 = statistics.median(taken) * 1e6, percentile(taken, 99) * 1e3
+    best = sides.best["upright"] * 1e6
+    hops = f"{sides.best['upright'] / sides.best['stock pykka, ask']:.1f} stock asks"
+    return [
+        Figure("ask to HEALED, p50", best, "us", "<= 150 us", best <= 150, f"best round of 20; {hops}",
+               "upright", sides.floor, sides.best, sides.rounds, noise=sides.noise),
+        Figure("ask to HEALED, p50 of all", p50, "us", "<= 150 us", p50 <= 150, f"of {times} in a row", stretch=True),
+        Figure("ask to HEALED, p99 of all", p99, "ms", "<= 1 ms", p99 <= 1, f"of {times} in a row"),
+    ]  # fmt: skip
+
+
+def failing(*, quick: bool) -> list[Figure]:
+    """A failing call while the circuit lets calls pass: nothing heals it, its chain answers."""
+    chain = FallbackChain("op", [FallbackStep("cache", lambda _: 1)])
+    with booted(chain) as tree:
+        ours = tree.protect("op")(down)
+        tree.breakers["op"].force_close()  # or the circuit would be open after ten calls
+        functions = {"except, value": _by_hand, **failing_peers(down, lambda: 1), "upright": ours}
+        sides = sync_sides(functions, 5 if quick else 50)
+        assert ours() == 1
+    other = "nopanic fallback" if "nopanic fallback" in sides.rounds else sides.floor
+    return [sides.against("failing call, circuit closed, fallback", "upright", other)]
+
+
+def _by_hand() -> Any:
+    try:
+        return down()
+    except Exception:
+        return 1
+
+
+def joining(*, quick: bool) -> list[Figure]:
+    """Failing calls that join a running healing: what each costs from its failure to its own answer."""
+    count, rounds = (200, 3) if quick else (1_000, 15)
+    sides = interleave(
+        {"tasks that wait for an asyncio.Event": lambda: _waiting(count), "upright": lambda: _joined(count)}, rounds
+    )
+    return [
+        sides.against(f"{count} tasks fail together and join one healing, per call", "upright", sides.floor),
+        _slowest(count, rounds),
+    ]
+
+
+def _waiting(count: int) -> float:
+    async def main() -> float:
+        over = asyncio.Event()
+
+        async def work() -> int:
+            try:
+                await bare_async()
+                raise ConnectionError("down")
+            except ConnectionError:
+                await over.wait()
+            return await bare_async()
+
+        before = time.perf_counter()
+        tasks = [asyncio.create_task(work()) for _ in range(count)]
+        await asyncio.sleep(0)
+        over.set()
+        await asyncio.gather(*tasks)
+        return (time.perf_counter() - before) / count
+
+    return asyncio.run(main())
+
+
+def _failing_together(count: int) -> tuple[float, float, int]:
+    """Have so many tasks fail while one healing is held until all have joined.
+
+    Returns:
+        Seconds from the first call to the last answer; seconds from the end of the healing to that; healings.
+    """
+    held = Held()
+    up = False
+
+    async def use() -> int:
+        if not up:
+            raise ConnectionError("down")
+        return 1
+
+    with upright.boot({"control": {"enabled": False}, "healing": {"heal_wait": 30.0}}, strategies=[held]) as tree:
+        call = tree.protect("op", resource=HEALABLE)(use)
+        tree.breakers["op"].force_close()  # or those who fail last would wait before they fail, at an open circuit
+
+        async def main() -> tuple[float, float]:
+            nonlocal up
+            before = time.perf_counter()
+            tasks = [asyncio.create_task(call()) for _ in range(count)]
+            while tree.edge.board.joined_reports.value < count - 1:  # noqa: ASYNC110 - a counter, no event
+                await asyncio.sleep(0.001)
+            up = True
+            released = time.perf_counter()
+            held.over.set()
+            assert await asyncio.gather(*tasks) == [1] * count
+            after = time.perf_counter()
+            return after - before, after - released
+
+        whole, after = asyncio.run(main())
+    return whole, after, held.healings
+
+
+def _joined(count: int) -> float:
+    whole, _, healings = _failing_together(count)
+    assert healings == 1
+    return whole / count
+
+
+def _slowest(count: int, rounds: int) -> Figure:
+    taken = [_failing_together(count) for _ in range(min(rounds, 5))]
+    value = min(after for _, after, _ in taken) * 1e3
+    healings = max(healings for _, _, healings in taken)
+    detail = f"reruns are spread on purpose; at most {healings} healing"
+    return Figure(f"from the end of a healing to the last of {count} answers", value, "ms", detail=detail)
+
+
+def reports(*, quick: bool) -> list[Figure]:
+    """A report by tell that is merged into a running recovery, beside a stock tell."""
+    stock = Stock.start()
+    held = Held()
+    error = ConnectionError("down")
+    with upright.boot({"control": {"enabled": False}}, strategies=[held]) as tree:
+        tree.report(error, operation="op", resource=HEALABLE)
+        held.begun.wait()
+        functions = {
+            "upright.ErrorReport(...)": lambda: upright.ErrorReport(error, "op", HEALABLE),
+            "stock pykka, tell": lambda: stock.tell("x"),
+            "upright": lambda: tree.report(error, operation="op", resource=HEALABLE),
+        }
+        sides = sync_sides(functions, 15 if quick else 100)
+        held.over.set()
+    stock.stop()
+    return [sides.against("report by tell that joins a recovery", "upright", "stock pykka, tell")]
+
+
+def burst(*, quick: bool) -> list[Figure]:
+    """100 000 duplicates told at once, while their healing is under way, beside a stock actor told as often."""
+    count, rounds = (20_000, 3) if quick else (100_000, 7)
+    statuses: list[float] = []
+    memory: list[float] = []
+    sides = interleave(
+        {
+            "stock pykka, tell": lambda: _stock_burst(count),
+            "upright, orchestrator.tell": lambda: _told(count, statuses, memory, _tell_all),
+            "upright, tree.report": lambda: _told(count, statuses, memory, _report_all),
+        },
+        rounds,
+    )
+    figures = []
+    for name in ("upright, orchestrator.tell", "upright, tree.report"):
+        rate = sides.best["stock pykka, tell"] / sides.best[name]
+        per_second = f"{1e-3 / sides.best[name]:.0f} k/s against {1e-3 / sides.best['stock pykka, tell']:.0f} k/s"
+        paired = 1 / sides.paired(name, "stock pykka, tell")
+        figures.append(
+            Figure(f"burst of {count} duplicates, {name.split(', ')[1]}", rate, "x", ">= 0.5x", rate >= 0.5,
+                   f"{per_second}, stock pykka, tell", name, sides.floor, sides.best, sides.rounds, paired, sides.noise)
+        )  # fmt: skip
+    worst = min(statuses) * 1e3
+    detail = f"slowest status() of a burst: in the best burst; {max(statuses) * 1e3:.0f} ms in the worst"
+    figures += [
+        Figure("memory more at the height of a burst", max(memory), "MiB", "< 32 MiB", max(memory) < 32),
+        Figure("status() meanwhile", worst, "ms", "<= 50 ms", worst <= 50, detail),
+        Figure("healings of a burst", 1, "", "1", True, "asserted in every burst"),
+    ]
+    return figures
+
+
+def _stock_burst(count: int) -> float:
+    stock = Stock.start()
+
+    def work() -> None:
+        for n in range(count):
+            stock.tell(n)
+        stock.ask("barrier")
+
+    seconds = timed(work)
+    stock.stop()
+    return seconds / count
+
+
+def _tell_all(tree: Tree, error: Exception, count: int) -> None:
+    report, orchestrator = upright.ErrorReport(error, "op", HEALABLE), tree.orchestrator
+    for _ in range(count):
+        orchestrator.tell(report)
+
+
+def _report_all(tree: Tree, error: Exception, count: int) -> None:
+    for _ in range(count):
+        tree.report(error, operation="op", resource=HEALABLE)
+
+
+def _told(
+    count: int, statuses: list[float], memory: list[float], tell: Callable[[Tree, Exception, int], None]
+) -> float:
+    held = Held()
+    over = threading.Event()
+    slowest = [0.0]
+
+    def look(tree: Tree) -> None:
+        while not over.wait(0.02):
+            slowest[0] = max(slowest[0], timed(tree.status))
+
+    with upright.boot({"control": {"enabled": False}}, strategies=[held]) as tree:
+        error = ConnectionError("down")
+        tree.report(error, operation="op", resource=HEALABLE)
+        held.begun.wait()
+        before = tree.edge.board.joined_reports.value
+        gc.collect()
+        floor = _peak()
+
+        def work() -> None:
+            tell(tree, error, count)
+            while tree.edge.board.joined_reports.value < before + count:
+                time.sleep(0.0005)
+
+        seconds = timed(work)
+        # What is asked of the tree meanwhile takes the processor from it, so that is another burst.
+        watcher = threading.Thread(target=look, args=(tree,))
+        watcher.start()
+        tell(tree, error, count)
+        while tree.edge.board.joined_reports.value < before + 2 * count:
+            time.sleep(0.0005)
+        over.set()
+        watcher.join()
+        memory.append(_peak() - floor)
+        statuses.append(slowest[0])
+        held.over.set()
+    assert held.healings == 1, held.healings
+    return seconds / count
+
+
+def _peak() -> float:
+    """The most memory that this process ever had, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / _MIB if sys.platform == "darwin" else peak / 1024
