@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
+from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -38,10 +39,18 @@ if TYPE_CHECKING:
 
     from upright.actors.board import Board
 
-__all__ = ["EventLine", "MonitorActor", "MonitorState"]
+__all__ = ["CatchUp", "EventLine", "MonitorActor", "MonitorState"]
 
 _EVENTS: Final = 200
 _MAX_FAULTS: Final = 3  # a listener that raised so often in a row is let go
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """Answer once everything that was told before has been taken in.
+
+    From: `Tree.history` and its kind. To: the monitor. Reply: None.
+    """
 
 
 class EventLine(NamedTuple):
@@ -231,6 +240,8 @@ class MonitorActor(SupervisedActor):
             state.note("alert_raised", message.alert.reason)
         elif isinstance(message, AlertJudged):
             state.judged(message)
+        elif isinstance(message, CatchUp):
+            return None
         elif not isinstance(message, PredictionMade):
             return super().on_receive(message)
         state.pass_on(message)

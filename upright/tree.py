@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import time
 from contextlib import AbstractContextManager
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from upright.actors.breaker import ForceCircuit
 from upright.actors.drivers import drive, drive_async
 from upright.actors.edge import Call, note_failure, result_of_success
+from upright.actors.monitor import CatchUp
 from upright.boundaries import Boundary
 from upright.interception import intercepted
 from upright.protection import Binding, protected, unprotected
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from upright.strategies.metrics import ResilienceMetrics
 
 __all__ = ["Breakers", "CircuitHandle", "Tree"]
+
+_CATCH_UP: Final = 0.05  # seconds that the monitor is waited for
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -329,12 +333,22 @@ class Tree(AbstractContextManager["Tree"]):
         return status(self[name])
 
     def history(self, limit: int | None = None) -> list[HistoryEntry]:
-        """Return the newest recoveries, at most `limit`, oldest first."""
+        """Return the newest recoveries, at most `limit`, oldest first.
+
+        What this thread has seen come out before is among them, unless the monitor is so busy that it has not taken
+        it in within 50 ms.
+        """
+        self._catch_up()
         return self._parts.monitor.history(limit)
 
     def metrics(self) -> ResilienceMetrics:
-        """Return the ResilienceMetrics as of now."""
+        """Return the ResilienceMetrics as of now; see `history`."""
+        self._catch_up()
         return self._parts.monitor.metrics()
+
+    def _catch_up(self) -> None:
+        with contextlib.suppress(Exception):  # stopped, stuck, or flooded: what it knows is given all the same
+            self._parts.directory["monitor"].ask(CatchUp(), timeout=_CATCH_UP)
 
     def notices(self, limit: int = 100, *, backlog: int = 0) -> NoticeStream:
         """Open a stream of RecoveryNotice: what may be told to the application's own users.
