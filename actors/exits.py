@@ -112,7 +112,7 @@ ExitReason = Normal | Shutdown | Killed | Crashed | Hung
 def is_clean(reason: ExitReason) -> bool:
     """Tell whether a transient child that ended for this reason stays down.
 
-    Example:
+    Examples:
         >>> [is_clean(r) for r in (NORMAL, Shutdown("done"), Killed(), Hung(1.0))]
         [True, True, False, False]
     """

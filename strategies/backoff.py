@@ -31,7 +31,7 @@ class Backoff:
     Raises:
         ConfigError: If a value breaks its rule; NaN and infinities always do.
 
-    Example:
+    Examples:
         >>> backoff = Backoff(0.5, 30.0, jitter=0.2)
         >>> [backoff.delay(failures, 0.0) for failures in (1, 2, 3)]
         [0.5, 1.0, 2.0]

@@ -105,7 +105,7 @@ def classify(error: BaseException, wall: float | None = None) -> Classification:
         wall: The present as Unix time. Only needed to turn a Retry-After that is a date into seconds where
             the response carries no Date of its own; without it such a date is not used.
 
-    Example:
+    Examples:
         >>> classify(ConnectionRefusedError(111, "refused")).code
         <ErrorCode.NETWORK: 'NETWORK'>
         >>> classify(ValueError("no such plan")).permanent

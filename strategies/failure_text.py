@@ -12,7 +12,7 @@ _MAX_LENGTH = 300
 def failure_text(error: BaseException) -> str:
     """The error's type and the first line of its text, without secrets and cut to 300 characters.
 
-    Example:
+    Examples:
         >>> failure_text(ValueError("no such plan"))
         'ValueError: no such plan'
     """

@@ -29,7 +29,7 @@ class HealingOptions:
     Raises:
         ConfigError: If a value is out of its range.
 
-    Example:
+    Examples:
         >>> HealingOptions(heal_wait=0).heal_wait
         0
     """

@@ -61,7 +61,7 @@ def parse_retry_after(value: str, wall: float | None = None) -> float | None:
             HTTP date in any of its three forms.
         wall: The present as Unix time; without it a date cannot be turned into seconds.
 
-    Example:
+    Examples:
         >>> parse_retry_after("120")
         120.0
         >>> parse_retry_after("Thu, 01 Jan 1970 00:02:00 GMT", wall=100.0)

@@ -85,7 +85,7 @@ class RecoveryTimes:
     Raises:
         ConfigError: If `limit` is below 1.
 
-    Example:
+    Examples:
         >>> times = RecoveryTimes(limit=3)
         >>> for seconds in (9.0, 1.0, 2.0, 3.0):
         ...     times.add(seconds)
@@ -132,7 +132,7 @@ def percentile(ordered: Sequence[float], share: float) -> float:
         ordered: Values in ascending order.
         share: 0 to 1.
 
-    Example:
+    Examples:
         >>> percentile([1.0, 2.0, 3.0, 4.0], 0.5)
         2.0
     """

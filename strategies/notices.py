@@ -183,7 +183,7 @@ class NoticeFilter:
         repeat: Seconds.
         limit: Recoveries that are remembered; the one that was heard of longest ago is forgotten first.
 
-    Example:
+    Examples:
         >>> news = NoticeFilter(repeat=5.0)
         >>> failed = RecoveryNotice(NoticeKind.FAILED, "Please try again in a moment.", "checkout")
         >>> [news.passes(failed, now) for now in (0.0, 1.0, 6.0)]

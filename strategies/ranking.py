@@ -96,7 +96,7 @@ class Ranking:
             now: The present, monotonic seconds.
             weights: What a step's answers are worth, by name; its score is multiplied by that. 1 where missing.
 
-        Example:
+        Examples:
             >>> known = {"cache": Evidence(1, 19), "replica": Evidence(20, 0)}
             >>> Ranking().rank(["cache", "queue", "replica"], known, now=0.0)
             ['replica', 'queue', 'cache']
@@ -113,7 +113,7 @@ class Ranking:
 def wilson_lower_bound(successes: float, samples: float, z: float = 1.96) -> float:
     """The lower end of the Wilson score interval of a success rate; 0 without samples.
 
-    Example:
+    Examples:
         >>> round(wilson_lower_bound(1, 1), 3), round(wilson_lower_bound(95, 100), 3)
         (0.207, 0.888)
     """

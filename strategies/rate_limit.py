@@ -25,7 +25,7 @@ class RateLimit:
     Raises:
         ConfigError: If an argument is out of its range.
 
-    Example:
+    Examples:
         >>> limit = RateLimit(limit=1, seconds=60.0)
         >>> limit.allows("failed", now=0.0), limit.allows("failed", now=1.0), limit.take_held()
         (True, False, {'failed': 1})

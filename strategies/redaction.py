@@ -60,7 +60,7 @@ class Redactor:
         names: Names of keys that hold a secret besides the built-in ones, in any case.
         limits: How much of a value is looked at.
 
-    Example:
+    Examples:
         >>> redactor = Redactor(names=["diagnosis"])
         >>> redactor.data({"user": "u1", "Diagnosis": "flu", "dsn": "postgresql://app:hunter2@db/app"})
         {'user': 'u1', 'Diagnosis': '[redacted]', 'dsn': 'postgresql://app:[redacted]@db/app'}

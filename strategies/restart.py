@@ -29,7 +29,7 @@ class RestartWindow:
     Raises:
         ConfigError: If `intensity` is no int >= 0, or `period` no finite number > 0.
 
-    Example:
+    Examples:
         >>> from collections import deque
         >>> window, history = RestartWindow(intensity=1, period=5.0), deque()
         >>> window.record(history, 10.0), window.record(history, 15.0)
@@ -66,7 +66,7 @@ class RestartWindow:
     def allows(self, history: Iterable[float], now: float) -> bool:
         """Whether a restart at `now` would be allowed; counts nothing.
 
-        Example:
+        Examples:
             >>> RestartWindow(intensity=1, period=5.0).allows([10.0], now=15.1)
             True
         """

@@ -83,7 +83,7 @@ class RetryBudget:
 def calls_since_failure(log: Log) -> int:
     """How many calls the last failure in a log may credit: itself, and the successes since the one before.
 
-    Example:
+    Examples:
         >>> failed, went_well = (1.0, 0.1, True), (2.0, 0.1, False)
         >>> calls_since_failure(deque([went_well, failed, went_well, went_well, failed]))
         3

@@ -22,7 +22,7 @@ class Tally:
     Attributes:
         add: Count one event; what it returns means nothing.
 
-    Example:
+    Examples:
         >>> tally = Tally()
         >>> for _ in range(3):
         ...     _ = tally.add()

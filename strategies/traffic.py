@@ -38,7 +38,7 @@ def traffic_of(logs: Iterable[Log], *, since: float, now: float, rejected: int =
     A log is bounded. One that was filled anew within the interval covers only its end, and stands for the whole of
     it: the calls it holds are weighted with the time that they do not cover.
 
-    Example:
+    Examples:
         >>> from collections import deque
         >>> log = deque([(1.0, 0.1, False), (2.0, 0.3, True)], maxlen=100)
         >>> traffic_of([log], since=0.0, now=10.0)

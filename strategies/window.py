@@ -86,7 +86,7 @@ def rates_of(log: Log, *, slow: float, since: float = float("-inf")) -> Rates:
         slow: A call that took more seconds than this is slow.
         since: Only calls that ended at this moment or later; by default all that the log still holds.
 
-    Example:
+    Examples:
         >>> log = deque([(1.0, 0.1, False), (2.0, 0.1, True), (3.0, 9.0, False)], maxlen=100)
         >>> rates_of(log, slow=5.0).failure_rate, rates_of(log, slow=5.0, since=2.0).failure_rate
         (0.3333333333333333, 0.5)

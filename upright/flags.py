@@ -62,7 +62,7 @@ class FlagSet(Mapping[str, bool]):
         UnknownFlag: On reading or setting another name. A KeyError, and a ConfigError.
         ConfigError: On setting what is no bool.
 
-    Example:
+    Examples:
         >>> flags = FlagSet()
         >>> flags["self_healing"] = False
         >>> flags.now.self_healing, flags.now.intelligent_fallback

@@ -125,7 +125,7 @@ class FallbackChain:
     Raises:
         ConfigError: If a value is not allowed.
 
-    Example:
+    Examples:
         >>> chain = FallbackChain("greeting", [FallbackStep("plain", lambda context: "hello")])
         >>> chain.names
         ('plain',)

@@ -121,7 +121,7 @@ class RecalledStep(FallbackStep):
 def age_text(seconds: float) -> str:
     """A length of time as people say it.
 
-    Example:
+    Examples:
         >>> age_text(4.2), age_text(90), age_text(7_300), age_text(300_000)
         ('4.2 s', '1.5 min', '2.0 h', '3.5 d')
     """

@@ -38,7 +38,7 @@ def call_key(*args: Any, **kwargs: Any) -> str:
         ConfigError: If the repr of an argument is its address, as it is by default: another object may have it
             tomorrow, and would get the answer of this one. Give the store a `key` that names what matters.
 
-    Example:
+    Examples:
         >>> call_key(7, plan="pro")
         '[[7],{"plan":"pro"}]'
     """
@@ -49,7 +49,7 @@ def call_key(*args: Any, **kwargs: Any) -> str:
 def prompt_key(*args: Any, **kwargs: Any) -> str:
     """A key that looks past the case and the spacing of texts: for questions that people type.
 
-    Example:
+    Examples:
         >>> prompt_key("What is  PI?") == prompt_key("what is pi?")
         True
     """

@@ -27,7 +27,7 @@ def is_write(context: Mapping[str, Any]) -> bool:
     In doubt it writes: serving a write as a read would lose it. A `WITH` that changes data counts as a write, and
     so does a statement that follows a `SELECT` after a semicolon.
 
-    Example:
+    Examples:
         >>> is_write({"args": ("SELECT 1",)}), is_write({"args": ("UPDATE t SET x = 1",)}), is_write({})
         (False, True, True)
     """
@@ -48,7 +48,7 @@ def is_write(context: Mapping[str, Any]) -> bool:
 def is_certain_write(context: Mapping[str, Any]) -> bool:
     """Whether a call writes without doubt: `context["write"]` says so, or its first text argument is SQL that does.
 
-    Example:
+    Examples:
         >>> is_certain_write({"args": ("DELETE FROM t",)}), is_certain_write({"args": ("update firmware",)})
         (True, False)
     """

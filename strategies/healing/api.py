@@ -61,7 +61,7 @@ class ApiRetry(HealingStrategy):
     Raises:
         ConfigError: If a value is not allowed.
 
-    Example:
+    Examples:
         >>> import httpx
         >>> ApiRetry(httpx.Client(), resource="billing", verify="https://billing.example/health").name
         'api retry'

@@ -39,7 +39,7 @@ class HealingStrategy(ABC):
     One object serves the whole process. Reports on one resource come one after another, but one abandoned for
     its time may still be running when the next begins, so keep no state of a single healing on `self`.
 
-    Example:
+    Examples:
         >>> class Reopen(HealingStrategy):
         ...     name = "reopen the spool file"
         ...     def can_handle(self, report):

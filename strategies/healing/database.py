@@ -53,7 +53,7 @@ class DatabaseReconnection(HealingStrategy):
     Raises:
         ConfigError: If a value is not allowed.
 
-    Example:
+    Examples:
         >>> import sqlite3
         >>> DatabaseReconnection(lambda: sqlite3.connect("orders.db"), resource="orders-db").name
         'database reconnection'

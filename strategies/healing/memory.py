@@ -77,7 +77,7 @@ class MemoryCleanup(HealingStrategy):
     Raises:
         ConfigError: If a value is not allowed.
 
-    Example:
+    Examples:
         >>> answers = {"how?": "so"}
         >>> MemoryCleanup({"answers": answers}).clean().cleared, answers
         (('answers',), {})

@@ -54,7 +54,7 @@ class RedisReconnection(HealingStrategy):
     Raises:
         ConfigError: If a value is not allowed.
 
-    Example:
+    Examples:
         >>> import redis
         >>> RedisReconnection(redis.Redis(port=6379), resource="sessions").name
         'redis reconnection'

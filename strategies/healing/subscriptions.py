@@ -25,7 +25,7 @@ class SubscriptionBook:
     Raises:
         ConfigError: If `limit` is not an int >= 1.
 
-    Example:
+    Examples:
         >>> book = SubscriptionBook()
         >>> book.add("prices", now=0.0), book.add("alarms", now=0.0, ttl=5.0), book.add("prices", now=1.0)
         (True, True, False)

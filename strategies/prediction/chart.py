@@ -38,7 +38,7 @@ def draw_chart(
     Raises:
         ConfigError: If `width` or `height` is too small.
 
-    Example:
+    Examples:
         >>> points = [(0, 100), (60, 500), (120, 900)]
         >>> print(draw_chart("connections", points, limit=1000, alerts=[120], width=12, height=3))
         connections, 0 to 1000 over 2 min; - limit 1000, * value, ^ alert

@@ -56,7 +56,7 @@ def read_metrics(lines: Iterable[str]) -> Iterator[SystemMetrics]:
     Raises:
         ConfigError: If the column `at` is missing, or a field is no number; the row is named.
 
-    Example:
+    Examples:
         >>> [m.memory for m in read_metrics(["at,memory", "0,0.5", "30,"])]
         [0.5, None]
     """

@@ -39,7 +39,7 @@ class RiskLevel(enum.Enum):
     def of(points: int) -> RiskLevel:
         """Return the level of `points`: above 80 CRITICAL, above 60 HIGH, above 40 MEDIUM, else LOW.
 
-        Example:
+        Examples:
             >>> RiskLevel.of(80).name, RiskLevel.of(60).name, RiskLevel.of(45).name, RiskLevel.of(40).name
             ('HIGH', 'MEDIUM', 'MEDIUM', 'LOW')
         """
@@ -80,7 +80,7 @@ class RiskAssessment:
 class RiskScorer:
     """Scores one reading against `limits`; keeps nothing between calls.
 
-    Example:
+    Examples:
         >>> from upright.strategies.prediction.metrics import SystemMetrics
         >>> RiskScorer().score(SystemMetrics(at=0.0, memory=0.9, response_ms=6000.0, error_rate=0.1)).score
         0.75

@@ -86,7 +86,7 @@ def median(values: Iterable[float]) -> float:
 def theil_sen(times: Sequence[float], values: Sequence[float]) -> float:
     """Return the median of the slopes between all pairs of points: unmoved by up to 29 % of outliers.
 
-    Example:
+    Examples:
         >>> theil_sen([0, 1, 2, 3, 4], [0, 2, 90, 6, 8])
         2.0
     """

@@ -21,7 +21,7 @@ def title(factor: str) -> str:
 def amount(factor: str, value: float) -> str:
     """Return a value with its unit.
 
-    Example:
+    Examples:
         >>> amount("memory", 0.853), amount("response_time", 1234.5), amount("connections", 812.0)
         ('85.3 %', '1234 ms', '812')
     """
@@ -35,7 +35,7 @@ def amount(factor: str, value: float) -> str:
 def duration(seconds: float) -> str:
     """Return seconds as a person says them.
 
-    Example:
+    Examples:
         >>> duration(45), duration(1500), duration(7500)
         ('45 s', '25 min', '2 h 5 min')
     """

@@ -15,7 +15,7 @@ _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u206
 def clean(text: Any) -> str:
     """Return text that cannot steer a terminal: control characters are shown as escapes.
 
-    Example:
+    Examples:
         >>> clean("evil\\x1b[2J")
         'evil\\\\x1b[2J'
     """
@@ -25,7 +25,7 @@ def clean(text: Any) -> str:
 def duration(seconds: float | None) -> str:
     """Say a duration in its two largest units.
 
-    Example:
+    Examples:
         >>> [duration(s) for s in (0.0004, 0.25, 4.2, 75, 7500, 200000, None)]
         ['0.4 ms', '250 ms', '4.2 s', '1 min 15 s', '2 h 5 min', '2 d 7 h', '-']
     """
@@ -51,7 +51,7 @@ def _two(seconds: int, large: str, size: int, small: str, part: int) -> str:
 def ago(seconds: float) -> str:
     """Say how long ago something was.
 
-    Example:
+    Examples:
         >>> ago(0.2), ago(42.0)
         ('just now', '42 s ago')
     """
@@ -70,7 +70,7 @@ def clock(at: float | None) -> str:
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """Say how many.
 
-    Example:
+    Examples:
         >>> count(1, "call"), count(3, "call"), count(2, "retry", "retries")
         ('1 call', '3 calls', '2 retries')
     """
@@ -80,7 +80,7 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
 def percent(rate: float | None) -> str:
     """Say a rate.
 
-    Example:
+    Examples:
         >>> percent(0.125), percent(None)
         ('12 %', '-')
     """

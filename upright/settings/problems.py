@@ -69,7 +69,7 @@ class SettingsError(ConfigError):
 def nearest(name: str, allowed: Sequence[str]) -> str | None:
     """Return the one of `allowed` that `name` was probably meant to be, or None.
 
-    Example:
+    Examples:
         >>> nearest("falure_rate_treshold", ["failure_rate_threshold", "window_size"])
         'failure_rate_threshold'
         >>> nearest("xyz", ["window_size"]) is None

@@ -43,7 +43,7 @@ def converted(value: Any, kind: Any, *, textual: bool) -> Any:
 def takes_several(kind: Any) -> bool:
     """Whether an option takes a list of values; in the environment they are separated by commas.
 
-    Example:
+    Examples:
         >>> takes_several(tuple[str, ...]), takes_several(str)
         (True, False)
     """

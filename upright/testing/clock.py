@@ -25,7 +25,7 @@ class FakeClock:
     Args:
         start: What `now()` says first.
 
-    Example:
+    Examples:
         >>> with FakeClock() as clock:
         ...     before = clock.now()
         ...     clock.advance(60.0)

@@ -44,7 +44,7 @@ def error_for(code: ErrorCode | str, library: str | None = None) -> Exception:
     Raises:
         ConfigError: There is no such code, or nothing of that library that is installed has it.
 
-    Example:
+    Examples:
         >>> error_for("NETWORK")
         ConnectionRefusedError(111, 'Connection refused')
     """

@@ -185,7 +185,7 @@ class _CallFaults(Injection):
 class Injector:
     """Injects faults; `upright.testing.inject` is one, and the pytest fixture `inject` one that cleans up.
 
-    Example:
+    Examples:
         >>> import upright
         >>> @upright.protect("price")
         ... def price(): return 42

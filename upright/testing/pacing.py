@@ -31,7 +31,7 @@ class instant:  # noqa: N801 - used as a verb, as contextlib's `suppress` is
     Raises:
         ConfigError: `attempts` is no int >= 1.
 
-    Example:
+    Examples:
         >>> import time, upright
         >>> tree = upright.boot({"control": {"enabled": False}, "retry": {"initial": 60.0, "maximum": 60.0}})
         >>> with tree, instant():

@@ -34,7 +34,7 @@ class SentryRecorder:
             batches: call `flush` first.
         sent: Every byte that would have left, as text; for looking for what must not leave.
 
-    Example:
+    Examples:
         >>> with SentryRecorder() as sentry:
         ...     _ = sentry_sdk.capture_message("hello")
         ...     sentry.wait_for(1)[0]["message"]
