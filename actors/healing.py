@@ -40,6 +40,7 @@ __all__ = ["Heal", "HealingActor", "HealingReport"]
 
 _MAX_CRASHES: Final = 2  # a healing that crashed more incarnations of this actor is given up
 _MAX_CRASHES_AT_WORK: Final = 10  # likewise while a strategy is at work: giving up would let a second one begin
+_GONE_AFTER: Final = 5.0  # seconds that a job which was abandoned has to say so
 _MAX_REMEMBERED: Final = 1_000  # recovery ids whose failed attempts are remembered, the oldest go first
 _ELSEWHERE: Final = object()  # what a job gives that may not begin any more, or has been begun before
 _WORKER_AGAIN: Final = 0.05  # seconds after which a worker is asked for again when there was none
@@ -205,7 +206,8 @@ class HealingActor(SupervisedActor):
             healing, index, progress = message.key
             if self._is_at(healing, index) and healing.progress is progress:
                 with healing:
-                    self._attempted(healing, message)
+                    # A worker that was killed between noting its proof and telling it is answered for with a failure.
+                    self._attempted(healing, healing.outcome or message)
         else:
             super().on_system_message(message)
 
@@ -283,6 +285,9 @@ class HealingActor(SupervisedActor):
         healing = overdue.healing
         if not self._is_at(healing, overdue.index):
             return
+        if healing.overdue:
+            self._attempted(healing, Answered((healing, healing.index)))  # whoever was to answer is gone
+            return
         now_at, now = healing.progress.now_at, monotonic()
         if now_at is not None:
             over = now >= now_at[1] + self._limit(healing, now_at[0])
@@ -298,6 +303,7 @@ class HealingActor(SupervisedActor):
         healing.overdue = True
         if healing.job is not None:
             healing.job.abandon()  # its asker, this actor, is told so as the job's answer
+            healing.timer = self.send_after(_GONE_AFTER, overdue)
         else:
             self._attempted(healing, Answered((healing, healing.index)))
 
@@ -307,6 +313,7 @@ class HealingActor(SupervisedActor):
             if healing.progress.now_at is None and not healing.overdue:
                 # It never began: more healings than workers, or their supervisor is being restarted.
                 healing.job = healing.outcome = None
+                healing.progress = Progress()
                 self.send_after(_WORKER_AGAIN, _TryAgain(healing, healing.index))
                 return
             attempt = self._lost_attempt(healing, answered.error)

@@ -171,7 +171,7 @@ class OrchestratorActor(SupervisedActor):
         if isinstance(message, Answered) and isinstance(message.key, Recovery):
             if self._is_kept(message.key):
                 with message.key:
-                    self._healing_ended(message.key, message)
+                    self._healing_ended(message.key, message.key.outcome or message)
             elif message.key.is_proven:
                 self._proven(message.key)
         else:

@@ -308,17 +308,27 @@ class OfflineQueue:
         return None if row is None else (row[0], row[1], json.loads(row[2]), row[3])
 
     def _finish(self, seq: int, key: str) -> None:
-        with self._file.transaction() as db:
-            db.execute("DELETE FROM entries WHERE seq = ?", [seq])
-            db.execute("INSERT OR REPLACE INTO done (key) VALUES (?)", [key])
-            db.execute("DELETE FROM done WHERE number <= (SELECT max(number) FROM done) - ?", [self._remember])
+        try:
+            with self._file.transaction() as db:
+                db.execute("DELETE FROM entries WHERE seq = ?", [seq])
+                db.execute("INSERT OR REPLACE INTO done (key) VALUES (?)", [key])
+                db.execute("DELETE FROM done WHERE number <= (SELECT max(number) FROM done) - ?", [self._remember])
+        except sqlite3.OperationalError:
+            # A full disk has no room to remember the key, but what is done must not be done again for that.
+            with self._file.transaction() as db:
+                db.execute("DELETE FROM entries WHERE seq = ?", [seq])
 
     def _keep(self, seq: int, error: BaseException, *, blameless: bool) -> None:
-        with self._file.transaction() as db:
-            db.execute(
-                "UPDATE entries SET last_error = ?, attempts = attempts - ? WHERE seq = ?",
-                [failure_text(error), int(blameless), seq],
-            )
+        try:
+            with self._file.transaction() as db:
+                db.execute(
+                    "UPDATE entries SET last_error = ?, attempts = attempts - ? WHERE seq = ?",
+                    [failure_text(error), int(blameless), seq],
+                )
+        except sqlite3.OperationalError:
+            # A full disk has no room for the text, but an outage must not make poison of the entry for that.
+            with self._file.transaction() as db:
+                db.execute("UPDATE entries SET attempts = attempts - ? WHERE seq = ?", [int(blameless), seq])
 
     def _set_aside(self, seq: int, error: Exception | None) -> None:
         with self._file.transaction() as db:

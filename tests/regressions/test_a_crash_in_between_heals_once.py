@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from upright.actors import healing
 from upright.actors.healing import HealingActor
 from upright.actors.letters import dead_letters
 from upright.actors.orchestrator import OrchestratorActor
@@ -80,6 +81,26 @@ def test_a_report_whose_actor_crashes_while_accepting_it_is_healed_once_and_answ
     assert strategy.begun.wait(10.0)
     strategy.go.set()
     assert reply.get(timeout=20.0).status is RecoveryStatus.HEALED
+    assert strategy.heals == 1
+
+
+def test_a_proof_counts_though_its_worker_is_killed_before_it_has_told_it(
+    boot: Callable[..., Tree], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strategy = _Counting()
+    strategy.go.set()
+    tree = boot(strategy, healing={"heal_wait": 20.0})
+    keep, left = healing._Shortcut._keep, [True]
+
+    def killed(shortcut: Any, outcome: Any) -> None:
+        keep(shortcut, outcome)
+        if left:
+            left.pop()
+            raise MemoryError("killed")
+
+    monkeypatch.setattr(healing._Shortcut, "_keep", killed)
+    result = tree.orchestrator.ask(ErrorReport(ConnectionError("down"), "query"), timeout=20.0)
+    assert result.status is RecoveryStatus.HEALED
     assert strategy.heals == 1
 
 
