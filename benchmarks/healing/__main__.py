@@ -16,12 +16,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.healing import apis, caches, databases, sockets
-from benchmarks.healing.campaign import Campaign, Outcome
+from benchmarks.healing.campaign import Campaign
+from benchmarks.healing.figures import missed_goals, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from benchmarks.healing.component import Component
+    from benchmarks.healing.figures import Outcome
 
 COMPONENTS: dict[str, Callable[[], Component]] = {
     "engine": databases.Engine,
@@ -40,8 +42,6 @@ COMPONENTS: dict[str, Callable[[], Component]] = {
     "memory": caches.Memory,
 }
 
-GOALS = {"healed_share": 0.99, "permanent_healed": 0, "mttr_p50": 0.5, "mttr_p99": 3.0}
-
 
 def main() -> int:
     """Run the campaign and print the figures."""
@@ -57,7 +57,7 @@ def main() -> int:
     logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
 
     def show(outcome: Outcome) -> None:
-        if not options.json and (outcome.detail or outcome.healed == outcome.permanent):
+        if not options.json and outcome.is_odd:
             print(f"odd: {outcome}", file=sys.stderr, flush=True)
 
     began = monotonic()
@@ -66,8 +66,9 @@ def main() -> int:
     if options.json:
         print(json.dumps(summary, indent=2))
     else:
-        for name, value in summary.items():
-            print(f"{name}: {round(value, 4) if isinstance(value, float) else value}")
+        print(table(summary))
+        for name in ("kinds", "slowest", "slowest_with_detection", "unnoticed", "odd", "seed", "seconds"):
+            print(f"{name}: {summary[name]}")
     missed = missed_goals(summary)
     for line in missed:
         print(f"MISSED: {line}", file=sys.stderr)
@@ -87,22 +88,6 @@ def campaign(
     finally:
         for component in components:
             component.close()
-
-
-def missed_goals(summary: dict[str, Any]) -> list[str]:
-    """What was not reached, in words."""
-    missed = []
-    if (summary["healed_share"] or 0.0) < GOALS["healed_share"]:
-        healed = f"{summary['healed']} of {summary['healable']}"
-        missed.append(f"{healed} healed, at least {GOALS['healed_share']:.0%} asked")
-    if summary["permanent_healed"] > 0:
-        missed.append(f"{summary['permanent_healed']} permanent faults were healed by mistake")
-    missed.extend(
-        f"{name} is {summary[name]} s, at most {GOALS[name]} asked"
-        for name in ("mttr_p50", "mttr_p99")
-        if summary[name] is None or summary[name] > GOALS[name]
-    )
-    return missed
 
 
 if __name__ == "__main__":

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import random
 import threading
-from collections import Counter
 from dataclasses import dataclass, field
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import upright
 from benchmarks.healing.component import Mistake
+from benchmarks.healing.figures import Outcome, figures
 from upright.strategies.classification import classify
 
 if TYPE_CHECKING:
@@ -19,40 +18,13 @@ if TYPE_CHECKING:
 
     from benchmarks.healing.component import Component, Fault
 
-__all__ = ["Campaign", "Outcome"]
+__all__ = ["Campaign"]
 
 _BACK_WITHIN = 15.0  # seconds after the resource is whole again within which it must be healed
 _NOTICED_WITHIN = 2.0  # seconds after that within which a call must have failed, or the fault was none
 _MAX_AGAIN = 20  # faults per component that may go unnoticed; each is made up for by another
 _COOLDOWN = 0.2  # seconds for which an escalated failure is left alone: short, for the next fault is due
 _PACE = 0.01  # seconds between the user's calls
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one fault.
-
-    Attributes:
-        component: What was broken.
-        fault: How.
-        permanent: It was not to be healed.
-        healed: The component's strategy proved a healing.
-        mttr: Seconds from when the resource was whole again, and a call had failed, to the first call that worked;
-            None for a permanent one, and where none did in time.
-        with_detection: The same, counted from when the resource was whole even where no call had failed by then:
-            what shows as silence is noticed by the application's own time limit.
-        detail: What was odd.
-        unnoticed: No call failed (a client that found its connection dead and made another by itself): not counted.
-    """
-
-    component: str
-    fault: str
-    permanent: bool
-    healed: bool
-    mttr: float | None = None
-    with_detection: float | None = None
-    detail: str = ""
-    unnoticed: bool = False
 
 
 @dataclass(slots=True)
@@ -148,41 +120,9 @@ class Campaign:
                 mended.join()
                 return Outcome(component.name, kind.name, permanent=False, healed=False, unnoticed=noticed is None)
 
-    # Figures.
-
     def summary(self) -> dict[str, Any]:
         """The figures, as JSON-safe data."""
-        healable = [outcome for outcome in self.outcomes if not outcome.permanent]
-        permanent = [outcome for outcome in self.outcomes if outcome.permanent]
-        times = sorted(outcome.mttr for outcome in healable if outcome.mttr is not None)
-        slow = sorted(outcome.with_detection for outcome in healable if outcome.with_detection is not None)
-        healed = sum(outcome.healed for outcome in healable)
-        return {
-            "seed": self.seed,
-            "faults": len(self.outcomes),
-            "healable": len(healable),
-            "healed": healed,
-            "healed_share": healed / len(healable) if healable else None,
-            "permanent": len(permanent),
-            "permanent_healed": sum(outcome.healed for outcome in permanent),
-            "mttr_p50": _quantile(times, 0.5),
-            "mttr_p99": _quantile(times, 0.99),
-            "mttr_max": times[-1] if times else None,
-            "mttr_with_detection_p50": _quantile(slow, 0.5),
-            "mttr_with_detection_p99": _quantile(slow, 0.99),
-            "slowest": [
-                f"{outcome.mttr:.2f} s: {outcome.component}: {outcome.fault}"
-                for outcome in sorted(healable, key=lambda outcome: -(outcome.mttr or 0.0))[:5]
-            ],
-            "unnoticed": dict(Counter(f"{outcome.component}: {outcome.fault}" for outcome in self.unnoticed)),
-            "components": dict(Counter(outcome.component for outcome in self.outcomes)),
-            "kinds": len({(outcome.component, outcome.fault) for outcome in self.outcomes}),
-            "odd": [
-                f"{outcome.component}: {outcome.fault}: {outcome.detail or 'not healed in time'}"
-                for outcome in self.outcomes
-                if outcome.detail or outcome.healed == outcome.permanent
-            ],
-        }
+        return {"seed": self.seed, **figures(self.outcomes, self.unnoticed)}
 
 
 class _Watch:
@@ -268,7 +208,3 @@ def _revoke(component: Component, call: Callable[[], object], fault: Fault, watc
     fault.mend()
     sleep(_COOLDOWN)
     return Outcome(component.name, fault.name, permanent=True, healed=healed, detail=detail)
-
-
-def _quantile(times: Sequence[float], quantile: float) -> float | None:
-    return times[max(0, math.ceil(quantile * len(times)) - 1)] if times else None
