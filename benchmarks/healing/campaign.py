@@ -95,11 +95,12 @@ class Campaign:
         kind.break_()
         shortest, longest = kind.outage
         mended = _Mender(kind, shortest + (longest - shortest) * outage)
-        back = 0.0
+        back, last = 0.0, ""
         while True:
             try:
                 call()
-            except Exception:
+            except Exception as error:
+                last = f"last failure {monotonic() - (mended.at or monotonic()):.2f} s after the end: {error!r}"
                 sleep(_PACE)
             else:
                 back = monotonic()
@@ -118,7 +119,14 @@ class Campaign:
             limit = _NOTICED_WITHIN if noticed is None else _BACK_WITHIN
             if whole is not None and monotonic() > whole + limit:
                 mended.join()
-                return Outcome(component.name, kind.name, permanent=False, healed=False, unnoticed=noticed is None)
+                return Outcome(
+                    component.name,
+                    kind.name,
+                    permanent=False,
+                    healed=False,
+                    detail=f"not proven in time; tried: {watch.tried()}; {last}",
+                    unnoticed=noticed is None,
+                )
 
     def summary(self) -> dict[str, Any]:
         """The figures, as JSON-safe data."""
