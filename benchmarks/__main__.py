@@ -28,6 +28,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--list", "names", is_flag=True, help="List the rows.")
 @click.option("--json", "json_file", type=_FILE, help="Write the run, to be compared later.")
 @click.option("--markdown", is_flag=True, help="Print the tables of docs/performance.md instead.")
+@click.option("--into", type=_FILE, help="Write these tables into a page, such as docs/performance.md.")
 @click.option("--pyperf", "pyperf_file", type=_FILE, help="Write every round for python -m pyperf.")
 @click.option("--compare", nargs=2, type=_FILE, metavar="A B", help="Compare two runs written with --json.")
 @click.option("--show", type=_FILE, help="Print a run written with --json instead of measuring.")
@@ -40,6 +41,7 @@ def main(
     names: bool,
     json_file: Path | None,
     markdown: bool,
+    into: Path | None,
     pyperf_file: Path | None,
     compare: tuple[Path, Path] | None,
     show: Path | None,
@@ -60,6 +62,8 @@ def main(
     run = _measured(only, quick=quick, long=long, printed=not markdown) if show is None else showing.load(show)
     if json_file is not None:
         showing.save(run, json_file)
+    if into is not None:
+        showing.put_into(run, into)
     if pyperf_file is not None:
         showing.save_pyperf(run, pyperf_file)
     if markdown:

@@ -9,11 +9,12 @@ import statistics
 import sys
 import threading
 import time
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import upright
 from benchmarks.kernel import Stock
-from benchmarks.measuring import Figure, interleave, p50_sides, percentile, sync_sides, timed
+from benchmarks.measuring import Figure, at_most, interleave, p50_sides, percentile, sync_sides, timed
 from benchmarks.parts import HEALABLE, Nothing, bare_async, booted, down
 from benchmarks.peers import failing_peers
 from upright.strategies.fallback.chain import FallbackChain, FallbackStep
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["burst", "failing", "healed", "joining", "reports"]
 
 _MIB = 2**20
+_HOPS = 5  # caller, orchestrator, healing actor, worker, orchestrator, caller
 
 
 class Held(Nothing):
@@ -47,7 +49,7 @@ class Held(Nothing):
 def healed(*, quick: bool) -> list[Figure]:
     """Ask the orchestrator until HEALED, with a strategy that does nothing: all that is not the repair."""
     times = 500 if quick else 5_000
-    stock = Stock.start()
+    stock, ring = Stock.start(), Ring(_HOPS)
     with booted() as tree:
 
         def ask() -> None:
@@ -56,19 +58,52 @@ def healed(*, quick: bool) -> list[Figure]:
             assert not result.joined
 
         attempts = tree.metrics().healing_attempts
-        sides = p50_sides({"stock pykka, ask": lambda: stock.ask("x"), "upright": ask}, 20, 5 if quick else 25)
+        sides = p50_sides(
+            {
+                f"{_HOPS} bare queues and threads in a ring": ring.ask,
+                "stock pykka, one ask": lambda: stock.ask("x"),
+                "upright": ask,
+            },
+            20,
+            5 if quick else 25,
+        )
         taken = [timed(ask) for _ in range(times)]
         assert tree.metrics().healing_attempts - attempts >= times
+    ring.stop()
     stock.stop()
     p50, p99 = statistics.median(taken) * 1e6, percentile(taken, 99) * 1e3
-    best = sides.best["upright"] * 1e6
-    hops = f"{sides.best['upright'] / sides.best['stock pykka, ask']:.1f} stock asks"
     return [
-        Figure("ask to HEALED, p50", best, "us", "<= 150 us", best <= 150, f"best round of 20; {hops}",
-               "upright", sides.floor, sides.best, sides.rounds, noise=sides.noise),
-        Figure("ask to HEALED, p50 of all", p50, "us", "<= 150 us", p50 <= 150, f"of {times} in a row", stretch=True),
-        Figure("ask to HEALED, p99 of all", p99, "ms", "<= 1 ms", p99 <= 1, f"of {times} in a row"),
-    ]  # fmt: skip
+        Figure("ask to HEALED, p50", p50, "us", "<= 150 us", p50 <= 150, f"of {times} in a row"),
+        Figure("ask to HEALED, p99", p99, "ms", "<= 1 ms", p99 <= 1, f"of {times} in a row"),
+        sides.against("ask to HEALED, best round, against the threads alone", "upright", sides.floor),
+    ]
+
+
+class Ring:
+    """The floor of a recovery: a message that is passed on by so many threads, and comes back."""
+
+    def __init__(self, hops: int) -> None:
+        self._queues: list[SimpleQueue[Any]] = [SimpleQueue() for _ in range(hops)]
+        self._threads = [threading.Thread(target=self._pass_on, args=(n,)) for n in range(hops - 1)]
+        for thread in self._threads:
+            thread.start()
+
+    def _pass_on(self, number: int) -> None:
+        take, give = self._queues[number], self._queues[number + 1]
+        while (message := take.get()) is not None:
+            give.put(message)
+        give.put(None)
+
+    def ask(self) -> None:
+        """Send a message round and wait for it."""
+        self._queues[0].put("x")
+        self._queues[-1].get()
+
+    def stop(self) -> None:
+        """End its threads."""
+        self._queues[0].put(None)
+        for thread in self._threads:
+            thread.join()
 
 
 def failing(*, quick: bool) -> list[Figure]:
@@ -198,11 +233,12 @@ def burst(*, quick: bool) -> list[Figure]:
     count, rounds = (20_000, 3) if quick else (100_000, 7)
     statuses: list[float] = []
     memory: list[float] = []
+    healings: list[int] = []
     sides = interleave(
         {
             "stock pykka, tell": lambda: _stock_burst(count),
-            "upright, orchestrator.tell": lambda: _told(count, statuses, memory, _tell_all),
-            "upright, tree.report": lambda: _told(count, statuses, memory, _report_all),
+            "upright, orchestrator.tell": lambda: _told(count, (statuses, memory, healings), _tell_all),
+            "upright, tree.report": lambda: _told(count, (statuses, memory, healings), _report_all),
         },
         rounds,
     )
@@ -215,12 +251,12 @@ def burst(*, quick: bool) -> list[Figure]:
             Figure(f"burst of {count} duplicates, {name.split(', ')[1]}", rate, "x", ">= 0.5x", rate >= 0.5,
                    f"{per_second}, stock pykka, tell", name, sides.floor, sides.best, sides.rounds, paired, sides.noise)
         )  # fmt: skip
-    worst = min(statuses) * 1e3
-    detail = f"slowest status() of a burst: in the best burst; {max(statuses) * 1e3:.0f} ms in the worst"
+    worst = max(statuses) * 1e3
+    detail = f"slowest of {rounds * 2} bursts; {min(statuses) * 1e3:.1f} ms in the best of them"
     figures += [
         Figure("memory more at the height of a burst", max(memory), "MiB", "< 32 MiB", max(memory) < 32),
         Figure("status() meanwhile", worst, "ms", "<= 50 ms", worst <= 50, detail),
-        Figure("healings of a burst", 1, "", "1", True, "asserted in every burst"),
+        at_most("healings of a burst", max(healings), "", 1, f"the most of {rounds * 2} bursts"),
     ]
     return figures
 
@@ -250,15 +286,19 @@ def _report_all(tree: Tree, error: Exception, count: int) -> None:
 
 
 def _told(
-    count: int, statuses: list[float], memory: list[float], tell: Callable[[Tree, Exception, int], None]
+    count: int,
+    seen: tuple[list[float], list[float], list[int]],
+    tell: Callable[[Tree, Exception, int], None],
 ) -> float:
     held = Held()
     over = threading.Event()
     slowest = [0.0]
 
     def look(tree: Tree) -> None:
-        while not over.wait(0.02):
+        while True:
             slowest[0] = max(slowest[0], timed(tree.status))
+            if over.wait(0.005):
+                return
 
     with upright.boot({"control": {"enabled": False}}, strategies=[held]) as tree:
         error = ConnectionError("down")
@@ -282,10 +322,9 @@ def _told(
             time.sleep(0.0005)
         over.set()
         watcher.join()
-        memory.append(_peak() - floor)
-        statuses.append(slowest[0])
         held.over.set()
-    assert held.healings == 1, held.healings
+    for kept, value in zip(seen, (slowest[0], _peak() - floor, held.healings), strict=True):
+        kept.append(value)  # type: ignore[attr-defined]
     return seconds / count
 
 

@@ -12,8 +12,9 @@ from benchmarks.measuring import Figure, shown
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Run", "as_row", "compared", "load", "markdown", "save", "save_pyperf", "summary", "table"]
+__all__ = ["Run", "as_row", "compared", "load", "markdown", "put_into", "save", "save_pyperf", "summary", "table"]
 
+_BEGIN, _END = "<!-- figures -->", "<!-- end of the figures -->"
 _NOISY = 1.25  # median over best of the floor above which a figure is marked
 _WORSE = 1.10  # a figure of the second run that is worse by more than this and by more than the noise is said to be
 
@@ -129,6 +130,19 @@ def markdown(run: Run) -> str:
                 lines += ["", f"Side by side, floor first: {sides}."]
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
+
+
+def put_into(run: Run, page: Path) -> None:
+    """Replace the tables of a page, between its two marks.
+
+    Raises:
+        ValueError: The page has no such marks.
+    """
+    before, begin, rest = page.read_text().partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise ValueError(f"{page} has no place for the figures: {_BEGIN} ... {_END}")
+    page.write_text(f"{before}{begin}\n\n{markdown(run)}\n{end}{after}")
 
 
 def save(run: Run, path: Path) -> None:

@@ -62,6 +62,7 @@ class Row:
 ROWS = (
     Row("success", "calls:success", "Successful calls"),
     Row("success-async", "calls:success_async", "Successful calls, async"),
+    Row("where", "calls:where", "Where a successful call spends its time"),
     Row("threads", "calls:threads", "Successful calls in 16 threads"),
     Row("outage", "calls:outage", "Steady outage"),
     Row("rejection", "calls:rejection", "Rejection"),
