@@ -25,9 +25,11 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(page.relative_to(ROOT).as_posix() for page in [*DOCS.rglob("*.md"), ROOT / "README.md"])
 # These need servers or settings of their own, and have a test that brings them.
-RUN_ELSEWHERE = {
-    **dict.fromkeys((ROOT / "docs" / "strategies").glob("*.md"), "tests/strategies"),
-}
+FALLBACK = (
+    *("audio_recording", "cached_data", "cached_response", "fallback_chains", "local_storage", "offline_mode"),
+    *("read_only_mode", "simplified_tutoring", "text_chat", "text_only"),
+)
+RUN_ELSEWHERE = {DOCS / "strategies" / f"{name}.md" for name in FALLBACK}
 BLOCK = re.compile(r"^```(python|pycon)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
 
