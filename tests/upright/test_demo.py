@@ -109,7 +109,7 @@ def test_the_json_report_is_complete_and_the_exit_status_tells_whether_all_was_h
 @pytest.mark.slow
 def test_the_whole_demo() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "upright.cli", "demo", "--json"],
+        [sys.executable, "-m", "upright", "demo", "--json"],
         capture_output=True,
         text=True,
         timeout=180,
