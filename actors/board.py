@@ -50,6 +50,9 @@ class Board:
             Written by the orchestrator.
         strategies: The healing strategies, in the order in which they are tried. Replaced by `register`.
         risk: The predictor's present risk score, or None before its first reading. Written by the predictor.
+        not_closed: How many circuits are not closed. Written by the breaker.
+        catches_up: Whether a fallback chain has something that is put off until a resource works again. Written by
+            `register`.
         subscribers: Who is told events. Replaced by the tree.
         lost_events: Events that a subscriber could not take, and messages that an actor could not.
         refused_events: The former by the subscriber's name and the event's class.
@@ -69,6 +72,8 @@ class Board:
     recovering: dict[RecoveryId, Tally] = field(default_factory=dict)
     strategies: tuple[HealingStrategy, ...] = ()
     risk: float | None = None
+    not_closed: int = 0
+    catches_up: bool = False
     subscribers: tuple[Address[Any], ...] = ()
     lost_events: Tally = field(default_factory=Tally)
     refused_events: dict[tuple[str, str], Tally] = field(default_factory=dict)

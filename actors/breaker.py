@@ -134,6 +134,9 @@ class BreakerActor(SupervisedActor):
             if not operation.breaker.snapshot.passes:
                 self._not_closed[operation] = None
                 self._catch_up(operation, monotonic())
+                if self._is_healed_since(operation):
+                    self._changed(operation, operation.breaker.half_open_now(monotonic()))
+        self._board.not_closed = len(self._not_closed)
         self._plan()
 
     def on_receive(self, message: Any) -> Any:
@@ -194,6 +197,7 @@ class BreakerActor(SupervisedActor):
             self._directory["fallback"].send_unbounded(WorksAgain(operation=operation.name))
         else:
             self._not_closed[operation] = None
+        self._board.not_closed = len(self._not_closed)
         opened = transition.after is BreakerState.OPEN
         if opened:
             self._trips.add()
@@ -209,7 +213,13 @@ class BreakerActor(SupervisedActor):
         self._board.publish(
             CircuitChanged(operation.name, str(transition.before), str(transition.after), transition.reason)
         )
+        if opened and self._is_healed_since(operation):
+            # The orchestrator proved it after this failure was looked at, and before it could see that this opens.
+            self._changed(operation, operation.breaker.half_open_now(monotonic()))
         self._plan()
+
+    def _is_healed_since(self, operation: Operation) -> bool:
+        return self._board.resource(operation.target).healed_at >= operation.breaker.snapshot.since
 
     def _plan(self) -> None:
         # Deadlines are in monotonic time, whatever clock the timers go by.

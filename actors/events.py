@@ -6,8 +6,9 @@ its own story.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from upright.strategies.prediction.alert import Alert, Prediction
@@ -24,6 +25,19 @@ __all__ = [
     "RecoveryFinished",
     "RecoveryStarted",
 ]
+
+
+_BATCH: Final = 0.001  # seconds that events are let gather before they are looked at
+
+
+def let_gather(waiting: int) -> None:
+    """Let those go first who are in a hurry: called by who is told events, before it looks at one.
+
+    A recovery tells several, and whoever is woken by each would take the interpreter from the actors that are
+    recovering. Does nothing while others wait already.
+    """
+    if not waiting:
+        time.sleep(_BATCH)
 
 
 @dataclass(frozen=True, slots=True)

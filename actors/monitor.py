@@ -23,6 +23,7 @@ from upright.actors.events import (
     RecoveryEscalated,
     RecoveryFinished,
     RecoveryStarted,
+    let_gather,
 )
 from upright.actors.exits import describe
 from upright.actors.letters import dead_letters
@@ -220,6 +221,7 @@ class MonitorActor(SupervisedActor):
 
     def on_receive(self, message: Any) -> Any:
         state = self._state
+        let_gather(self.actor_ref.depth)
         if isinstance(message, RecoveryFinished):
             state.finished(message)
         elif isinstance(message, RecoveryStarted):

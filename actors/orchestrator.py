@@ -285,8 +285,11 @@ class OrchestratorActor(SupervisedActor):
         target = recovery.report.target
         if self._board.resource(target).epoch <= recovery.epoch:
             self._board.healed(target)
-        self._directory["breaker"].send_unbounded(ResourceHealed(target))
-        self._directory["fallback"].send_unbounded(WorksAgain(resource=target))
+        # A circuit that opens from here on for a failure before the proof is told so by the time of that.
+        if self._board.not_closed:
+            self._directory["breaker"].send_unbounded(ResourceHealed(target))
+        if self._board.catches_up:
+            self._directory["fallback"].send_unbounded(WorksAgain(resource=target))
 
     def _skip(self, recovery: Recovery, why: str) -> None:
         self._healing_ended(recovery, Answered(recovery, HealingReport(False, (skipped(why),), True)))

@@ -23,6 +23,7 @@ from upright.actors.events import (
     RecoveryEscalated,
     RecoveryFinished,
     RecoveryStarted,
+    let_gather,
 )
 from upright.actors.log import get_logger
 from upright.actors.messages import Answered
@@ -133,6 +134,7 @@ class TrackerActor(SupervisedActor):
             self.send_after(self._options.metrics_interval, _MetricsDue())
 
     def on_receive(self, message: Any) -> Any:
+        let_gather(self.actor_ref.depth)
         state, now = self._state, self._clock.now()
         incidents = state.incidents
         if not self._own_lines_ignored:

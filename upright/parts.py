@@ -216,6 +216,8 @@ class Parts:
             raise ConfigError("register.strategies", chains[-1], f"at most {_MAX_CHAINS} chains in all")
         for chain in chains:
             self.chains[chain.operation] = ChainView(chain)
+            if any(step.catch_up is not None for step in chain.steps):
+                self.board.catches_up = True
             if self.directory.is_open and any(step.catch_up is not None for step in chain.steps):
                 self.directory["fallback"].send_unbounded(WorksAgain(operation=chain.operation))
         for strategy in strategies:
