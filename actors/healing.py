@@ -224,11 +224,6 @@ class HealingActor(SupervisedActor):
         report = heal.report
         recovery_id = report.recovery_id
         running = self._healings.get(recovery_id)
-        if running is not None and running.outcome is not None:
-            # Its asker has heard already how it came out, which this actor has yet to be told: see _Shortcut.
-            with running:
-                self._attempted(running, running.outcome)
-            running = self._healings.get(recovery_id)
         if running is not None:
             ticket.note = running
             running.tickets.append(ticket)
@@ -427,8 +422,8 @@ class HealingActor(SupervisedActor):
 class _Shortcut:
     """Tells this actor how a job came out, and a proven healing also to who asked for it, from the worker's thread.
 
-    That saves the asker two changes of threads. Everything but a proof takes the way through the actor. The outcome is
-    kept on the healing before anybody is told, so a failure that is reported after the proof finds the healing ended.
+    That saves the asker two changes of threads. Everything but a proof takes the way through the actor. The actor is
+    told first: so a failure that is reported after the proof finds the healing ended.
     """
 
     __slots__ = ("_back", "_board", "_healing", "_progress")
@@ -449,23 +444,22 @@ class _Shortcut:
             # Before anybody is answered, so that who has got its answer finds it counted.
             self._board.healing_attempts.add()
             self._board.healing_successes.add()
-        if self._keep(Answered(self._back.key, value)) and proven and value.index is not None:
+        self._keep(Answered(self._back.key, value))
+        first = self._back.answer(value)
+        if first and proven and value.index is not None:
             name = healing.strategies[value.index].name
             step = RecoveryStep(Stage.HEALING, name, StepOutcome.SUCCEEDED, monotonic() - began, value.detail)
             healing.tickets[0].answer(HealingReport(proven=True, steps=(*steps, step)))
-        return self._back.answer(value)
+        return first
 
     def fail(self, error: BaseException) -> bool:
         self._keep(Answered(self._back.key, error=error))
         return self._back.fail(error)
 
-    def _keep(self, outcome: Answered) -> bool:
-        """Keep the outcome; False if there is one already, or the healing has gone on without this job."""
+    def _keep(self, outcome: Answered) -> None:
         healing = self._healing
-        if healing.progress is not self._progress or healing.outcome is not None:
-            return False
-        healing.outcome = outcome
-        return True
+        if healing.progress is self._progress and healing.outcome is None:
+            healing.outcome = outcome
 
 
 def _given_up(healing: _Healing | None) -> HealingReport:
