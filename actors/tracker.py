@@ -54,6 +54,7 @@ __all__ = ["TrackerActor", "TrackerState"]
 _MAX_WAITING: Final = 30  # events that wait for the one being sent; each may hold an exception with its frames
 _PREDICTIONS: Final = 20  # breadcrumbs of an alert
 _NOT_INCIDENTS: Final = (AlertJudged, CircuitChanged)  # the monitor's business
+_HANGS: Final = 1.0  # seconds with one event after which Sentry is not given more while the tree stops
 _LOG_LINES: Final = 120  # log lines about incidents in any minute; what is held back is counted
 
 
@@ -182,7 +183,8 @@ class TrackerActor(SupervisedActor):
         # The tree stops, and with it the workers.
         self._pool = None
         self._carry_out(self._state.incidents.give_up(), self._clock.now())
-        if self._options.enabled and self._options.metrics and self._state.sending is None:
+        hangs = self._state.sending is not None and self._clock.now() - self._state.sending_since > _HANGS
+        if self._options.enabled and self._options.metrics and not hangs:
             self._send_metrics()  # what was counted since the last time would be lost
 
     def _see_sentry(self) -> None:
