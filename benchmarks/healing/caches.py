@@ -65,7 +65,7 @@ class Redis(Component):
         self._server = _Server()
         host, port = self._server.proxy.address
         self._client = redis.Redis(host=host, port=port, retry=_no_retry(), **_LIMITS)
-        self.heal_by(RedisReconnection(self._client, resource=self.name, connect_timeout=0.5))
+        self.heal_by(RedisReconnection(self._client, resource=self.name, connect_timeout=2.0))
         self.faults, self.mistakes = self._server.faults, self._server.mistakes()
 
     def use(self) -> object:
@@ -91,7 +91,7 @@ class AsyncRedis(AsyncComponent):
         host, port = self._server.proxy.address
         retry = redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0)
         self._client = redis.asyncio.Redis(host=host, port=port, retry=retry, **_LIMITS)
-        self.heal_by(RedisReconnection(self._client, resource=self.name, connect_timeout=0.5))
+        self.heal_by(RedisReconnection(self._client, resource=self.name, connect_timeout=2.0))
 
     async def use_async(self) -> object:
         """Write."""
@@ -119,7 +119,7 @@ class FailoverRedis(Component):
             self._client,
             resource=self.name,
             addresses=[server.address for server in self._servers],
-            connect_timeout=0.5,
+            connect_timeout=2.0,
         )
         self.heal_by(self._strategy)
         self._down: RedisServer | None = None

@@ -17,6 +17,7 @@ from upright.testing.servers.websocket import WebSocketServer
 __all__ = ["AsyncSocket", "Socket"]
 
 _WITHIN = 0.5  # seconds that the application waits for an answer
+_CONNECT_WITHIN = 5.0  # for a handshake, and for the pong: a machine may be busy, and what is refused says so at once
 
 
 class _Server:
@@ -67,7 +68,7 @@ class Socket(Component):
         for topic in ("a", "b", "c"):
             self._manager.subscribe(topic)
         self._manager.start()
-        self.heal_by(WebSocketReconnection(self._manager, resource=self.name, connect_timeout=0.5))
+        self.heal_by(WebSocketReconnection(self._manager, resource=self.name, connect_timeout=_CONNECT_WITHIN))
         self.faults = self._server.faults
 
     def use(self) -> object:
@@ -103,7 +104,7 @@ class AsyncSocket(AsyncComponent):
         for topic in ("a", "b", "c"):
             await self._manager.subscribe(topic)
         await self._manager.start()
-        self.heal_by(WebSocketReconnection(self._manager, resource=self.name, connect_timeout=0.5))
+        self.heal_by(WebSocketReconnection(self._manager, resource=self.name, connect_timeout=_CONNECT_WITHIN))
 
     async def use_async(self) -> object:
         """Send, and wait for the answer."""

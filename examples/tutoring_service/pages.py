@@ -27,7 +27,8 @@ class Pages:
         self._process = psutil.Process()
         self._limit = self._process.memory_info().rss + budget
         self.strategies = [MemoryCleanup({"pages": self.cache.clear})]
-        self._get = upright.protect("pages", resource="memory")(self._render)
+        # Nothing can be served instead, and a cleanup is no outage: it is waited for.
+        self._get = upright.protect("pages", resource="memory", heal_wait=10.0)(self._render)
 
     def page(self, title: str) -> upright.RecoveryResult:
         """Return a page as it is printed."""

@@ -130,5 +130,7 @@ def _stalled(parts: StandIns) -> None:
 
 
 def _fill(cache: dict[str, bytes]) -> None:
+    # Page by page: what is not in the cache yet could not be cleared from it.
     mebibyte = bytes(range(256)) * 4096
-    cache.update({f"old page {number}": mebibyte + number.to_bytes(2, "big") for number in range(_FILL)})
+    for number in range(_FILL):
+        cache[f"old page {number}"] = mebibyte + number.to_bytes(2, "big")
