@@ -18,7 +18,7 @@ from pykka.messages import ProxyCall
 
 from upright.actors.actor import SupervisedActor
 from upright.actors.errors import ActorKilled, ActorStopped, Reply
-from upright.actors.interrupt import Interrupted
+from upright.actors.interrupt import Interrupted, shielded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,19 +179,26 @@ class WorkerPool:
         """
         job = Job(self) if job is None else job
         message = Run(job, function, copy_context() if context is None else context, loop)
-        while True:
-            try:
-                worker = self._idle.pop()
-            except IndexError:
-                break
-            if worker.is_alive():
-                job.worker = worker
-                worker.send(message, reply)
+        # An idle worker that was taken is known to nobody else until it has the job.
+        with shielded():
+            if self._handed_over(job, message, reply):
                 return job
         self._supervisor().send(
             ProxyCall(attr_path=("start_child",), args=(self._spec,), kwargs={}), _Started(job, message, reply)
         )
         return job
+
+    def _handed_over(self, job: Job, message: Run, reply: Answer) -> bool:
+        """Give a job to an idle worker; False if there is none."""
+        while True:
+            try:
+                worker = self._idle.pop()
+            except IndexError:
+                return False
+            if worker.is_alive():
+                job.worker = worker
+                worker.send(message, reply)
+                return True
 
     def job(self) -> Job:
         """Return a handle for a job that is about to be submitted."""
