@@ -147,6 +147,9 @@ class OfflineQueue:
         self._max_attempts = max_attempts
         self._max_payload = max_payload
         self._remember = remember
+        # The entry that this process has begun without a verdict: its replay was interrupted, its worker killed, or the
+        # disk did not take the verdict. The process lives, so that is no mark against the entry.
+        self._begun = -1
         self._file = SqliteFile(path, _SCHEMA)
 
     def put(self, payload: Any, *, key: str | None = None) -> str:
@@ -271,11 +274,14 @@ class OfflineQueue:
                     else:
                         self._keep(seq, error, blameless=blameless)
                         failure = error
+                    self._begun = -1
                 except BaseException as error:  # cancelled or interrupted: no verdict on the entry
                     self._keep(seq, error, blameless=True)
+                    self._begun = -1
                     raise
                 else:
                     self._finish(seq, key)
+                    self._begun = -1
                     replayed += 1
         return Replay(replayed, set_aside, len(self), failure)
 
@@ -300,11 +306,12 @@ class OfflineQueue:
         # Counted before the handler runs, or an entry that ends the process would be tried for ever.
         with self._file.transaction(durable=False) as db:
             row = db.execute(
-                "UPDATE entries SET attempts = attempts + 1"
+                "UPDATE entries SET attempts = attempts + (seq != ?)"
                 " WHERE seq = (SELECT min(seq) FROM entries) AND seq <= ?"
                 " RETURNING seq, key, payload, attempts",
-                [last],
+                [self._begun, last],
             ).fetchone()
+            self._begun = -1 if row is None else row[0]
         return None if row is None else (row[0], row[1], json.loads(row[2]), row[3])
 
     def _finish(self, seq: int, key: str) -> None:
