@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import sys
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
@@ -84,6 +85,7 @@ class Checks:
                 self._load.fault("an actor does not answer", f"{address.name}: {error!r} {brief(tree.status())}")
         if not self._load.control.is_answered(within=SETTLE):
             self._load.fault("the control socket does not answer", f"{tree.status_of('control')}")
+            faulthandler.dump_traceback(all_threads=True)
 
     def _the_tree_is_as_specified(self, tree: Tree) -> None:
         for address in addresses_of(tree):

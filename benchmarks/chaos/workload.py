@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["ANSWER_WITHIN", "Workload", "chains"]
 
 ANSWER_WITHIN = 30.0  # seconds after which an ask counts as lost
+_NAMES = 2_000  # more than are used in a round
 STATUS_WITHIN = 5.0  # seconds; it needs a millisecond, but a busy machine may keep its thread waiting
 
 
@@ -307,7 +308,8 @@ class Workload:
 
     def _shoot(self, tree: Tree, number: int) -> None:
         """Report a failure that nobody else will ever report: it must be healed all the same."""
-        resource = self.resources.add(f"shot-{number}")
+        # The names come round again: what is remembered of so many is full before growth is judged.
+        resource = self.resources.add(f"shot-{number % _NAMES}")
         resource.break_down()
         self.shots.append((resource.name, monotonic()))
         self.done["reports"] += 1
