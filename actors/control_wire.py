@@ -28,6 +28,7 @@ MAX_ANSWER: Final = 16 * 1_048_576
 """Bytes of one answer; a longer one becomes a refusal that says so."""
 
 _MAX_DEPTH: Final = 64
+_AS_THEY_ARE: Final = frozenset({str, int, bool, type(None)})
 _MAX_TEXT: Final = 10_000  # characters of the `repr` of what JSON does not know
 
 
@@ -112,7 +113,16 @@ def plain(value: Any, depth: int = 0) -> Any:
     Dataclasses and what has a `to_dict()` become objects, enums their value if that is text and else their name, NaN
     and the infinities null, an exception its type and text, anything else its `repr`, cut to 10 000 characters.
     """
-    if value is None or (isinstance(value, bool | int | str) and not isinstance(value, Enum)):
+    # Most values by far, told by their exact type: a status of 300 actors is some 5 000 values.
+    kind = type(value)
+    if kind in _AS_THEY_ARE:
+        return value
+    if depth < _MAX_DEPTH:
+        if kind is dict:
+            return {key if type(key) is str else _key(key): plain(one, depth + 1) for key, one in list(value.items())}
+        if kind is list or kind is tuple:
+            return [plain(one, depth + 1) for one in list(value)]
+    if isinstance(value, int | str) and not isinstance(value, Enum):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from upright.actors.sentry import Draft
 from upright.strategies.fingerprint import fingerprint
 from upright.strategies.incidents import Outcome
+from upright.strategies.redaction import redact_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,7 +61,7 @@ def draft_of_incident(
     recovery_id = incident.recovery_id
     code = str(recovery_id.code)
     opened = time.time() - (now - incident.opened_at)
-    group = f"{code}:{incident.operation}" if error is None else fingerprint(error, incident.operation)
+    group = redact_text(f"{code}:{incident.operation}") if error is None else fingerprint(error, incident.operation)
     details: dict[str, Any] = {
         "outcome": str(outcome),
         "recovery_id": str(recovery_id),

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from upright.strategies.redaction import redact_text
+from upright.strategies.secret_shapes import SECRET, is_secret_name
 from upright.supervisors.base import GAVE_UP
 
 if TYPE_CHECKING:
@@ -93,11 +95,30 @@ def status(address: Address[Any]) -> NodeStatus:
         uptime=incarnation.now() - incarnation.started_at if running and incarnation is not None else 0.0,
         mailbox_depth=address.depth,
         busy_for=_busy_for(incarnation),
-        last_exit=None if address.exit_reason is None else str(address.exit_reason),
+        last_exit=None if address.exit_reason is None else redact_text(str(address.exit_reason)),
         zombies=len(address.zombies),
-        details={} if actor is None else actor.status_details,
+        details={} if actor is None else _shown(actor.status_details),
         children=tuple(status(child) for child in list(address.children.values())),
     )
+
+
+def _shown(value: Any) -> Any:
+    """The same without secrets: names of operations and resources are the application's, and may hold one."""
+    kind = type(value)
+    if kind is str:
+        return redact_text(value)
+    if kind is dict:
+        shown: dict[Any, Any] = {}
+        for key, one in value.items():
+            name = redact_text(key) if type(key) is str else key
+            if name in shown:  # two that are alike without their secrets
+                name = f"{name} ({len(shown)})"
+            hidden = type(key) is str and type(one) is str and is_secret_name(key, one)
+            shown[name] = SECRET if hidden else _shown(one)
+        return shown
+    if kind is list or kind is tuple:
+        return kind(_shown(one) for one in value)
+    return value
 
 
 def _state(address: Address[Any]) -> NodeState:

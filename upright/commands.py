@@ -137,9 +137,11 @@ class _Commands:
         get_logger("control").info(event, tree=self._parts.name, **fields)
 
     def _operation(self, name: str) -> Operation:
-        found = self._parts.operations.find(name)
+        operations = self._parts.operations
+        # By its own name, or by the redacted one that is shown of it.
+        found = operations.find(name) or next((one for one in operations if redact_text(one.name) == name), None)
         if found is None:
-            names = sorted(one.name for one in self._parts.operations)
+            names = sorted(one.name for one in operations)
             known = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "") or "none so far"
             raise ConfigError("operation", name, f"one that has been protected ({known})")
         return found
@@ -176,9 +178,9 @@ def versions() -> dict[str, str | None]:
 def _circuit(operation: Operation, now: float) -> dict[str, Any]:
     cause = operation.breaker.snapshot.cause
     return {
-        "operation": operation.name,
+        "operation": redact_text(operation.name),
         **circuit_details(operation, now),
-        "rejected": operation.rejected,
+        "resource": None if operation.resource is None else redact_text(operation.resource),
         "cause": None if cause is None else redact_text(describe(cause)),
     }
 

@@ -6,8 +6,11 @@ import asyncio
 import contextlib
 import logging
 import queue
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
+
+from upright.strategies.error_redaction import redacted_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +25,12 @@ _log = logging.getLogger("upright.websocket")
 def note_handler_error(function: Callable[..., Any]) -> None:
     """Log what a function of the application has raised; called while that is being handled."""
     name = getattr(function, "__qualname__", type(function).__qualname__)
-    _log.exception("websocket_handler_failed", extra={"handler": name})
+    error = sys.exc_info()[1]
+    _log.error(
+        "websocket_handler_failed",
+        exc_info=None if error is None else redacted_error(error),
+        extra={"handler": name},
+    )
 
 
 class LoopThread:

@@ -21,7 +21,7 @@ from upright.strategies.redaction import (
     redact_text,
     type_name,
 )
-from upright.strategies.secret_shapes import is_card_number, is_secret_name
+from upright.strategies.secret_shapes import hide_secrets, is_card_number, is_secret_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -479,6 +479,13 @@ def test_secrets_of_a_telling_shape_are_hidden_wherever_they_stand() -> None:
         )  # fmt: skip
         shown = json.dumps(redact(value))
         assert secret not in shown, (value, shown)
+
+
+@given(st.from_regex(r"[A-Za-z_]\w{0,14}", fullmatch=True))
+@settings(max_examples=1_000, deadline=None)
+def test_a_short_identifier_is_no_secret(text: str) -> None:
+    assert hide_secrets(text) == text
+    assert hide_secrets(f" {text}") == f" {text}"  # which is no identifier, so that every shape is tried
 
 
 def test_types_are_named_with_their_module() -> None:

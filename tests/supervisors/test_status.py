@@ -55,6 +55,34 @@ def test_the_status_counts_restarts_and_remembers_the_last_exit(keep: Callable[.
     assert (node.restarts, node.last_exit, node.state) == (1, "crashed: ValueError: boom", NodeState.RUNNING)
 
 
+@pytest.mark.actor_crash
+def test_the_status_tells_no_secret(keep: Callable[..., Any]) -> None:
+    class Worker(SupervisedActor):
+        def on_receive(self, message: Any) -> Any:
+            self.status_details = {
+                "circuits": {"GET ://a:s3cret@db": {"state": "OPEN"}, "GET ://a:s3cr3t@db": {"state": "CLOSED"}},
+                "password": "s3cret",
+                "tokens": 3,
+                "last": ("token=s3cret", 1.5, None),
+            }
+            if message == "boom":
+                raise OSError("postgresql://app:s3cret@db is gone")
+
+    top = keep(Supervisor.start([ChildSpec("w", Worker), ChildSpec("v", Worker)]))
+    which_child(top, "v").address.ask("details")
+    with pytest.raises(OSError, match="s3cret"):
+        which_child(top, "w").address.ask("boom")
+    which_child(top, "w")
+    crashed, told = status(top).children
+    assert crashed.last_exit == "crashed: OSError: postgresql://app:[redacted]@db is gone"
+    assert told.details == {
+        "circuits": {"GET ://a:[redacted]@db": {"state": "OPEN"}, "GET ://a:[redacted]@db (1)": {"state": "CLOSED"}},
+        "password": "[redacted]",
+        "tokens": 3,
+        "last": ("token=[redacted]", 1.5, None),
+    }
+
+
 def test_the_status_comes_at_once_while_every_actor_is_stuck(keep: Callable[..., Any]) -> None:
     gate = threading.Event()
     specs = [ChildSpec(n, Worker, args=(gate,)) for n in range(20)]

@@ -15,6 +15,10 @@ import sentry_sdk
 import structlog
 
 import upright
+from upright.actors.sentry_drafts import Source, draft_of_incident
+from upright.strategies.codes import ErrorCode
+from upright.strategies.incidents import Incident, Outcome
+from upright.strategies.report import RecoveryId
 from upright.testing import SentryRecorder, inject
 
 if TYPE_CHECKING:
@@ -134,6 +138,14 @@ def test_permanent_errors_are_no_incidents_unless_asked_for() -> None:
         with booted(sentry={"permanent_errors": True}) as tree:
             tree.recover(ValueError("bad input"), operation="checkout")
         assert len(sentry.events) == 1
+
+
+def test_the_name_of_an_operation_groups_incidents_without_its_secret() -> None:
+    recovery_id = RecoveryId(ErrorCode.NETWORK, "shop")
+    incident = Incident(recovery_id, "GET postgresql://app:s3cret@db/x", "shop", 1.0, None, None, 1.5)
+    draft = draft_of_incident(incident, Outcome.FAILED, 2.0, Source("orders"))
+    assert "s3cret" not in "".join(draft.fingerprint) + draft.details["fingerprint"]
+    assert draft.details["fingerprint"] == "NETWORK:GET postgresql://app:[redacted]@db/x"
 
 
 # A guest
