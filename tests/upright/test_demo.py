@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from upright.cli.demo import demo_command
 from upright.demo.campaign import CampaignResult, FaultResult, run_campaign
-from upright.demo.faults import GAP, Fault, faults_of, plan
+from upright.demo.faults import GAP, Fault, faults_of, plan, seconds_for
 from upright.demo.load import PARTS
 from upright.demo.main import DemoOptions, run_demo
 from upright.demo.server import running
@@ -39,9 +40,27 @@ def test_a_plan_has_every_fault_and_is_the_same_for_the_same_seed() -> None:
     assert all(b.at - a.at >= GAP - 0.3 for a, b in itertools.pairwise(first))
 
 
-def test_every_part_of_the_service_has_its_faults(parts: StandIns) -> None:
+@pytest.mark.parametrize("duration", [7.0, 17.0, 20.0, 33.9, 34.0, 60.0])
+def test_a_plan_ends_three_seconds_early_and_takes_every_part_before_any_twice(duration: float) -> None:
+    faults = [Fault(f"fault {number}", part, lambda: None) for part in PARTS for number in range(2)]
+    planned = plan(faults, duration=duration, seed=3)
+    kinds = [injection.fault for injection in planned]
+    assert len(planned) == int((duration - 4.0) / GAP)
+    assert planned[-1].at <= duration - 3.0 - GAP + 0.3
+    assert len({fault.part for fault in kinds}) == min(len(kinds), len(PARTS))
+    assert len(set(kinds)) == min(len(kinds), len(faults))
+
+
+def test_every_part_of_the_service_has_its_faults_and_the_help_says_how_many(parts: StandIns) -> None:
     with running(parts.settings, supervised=False) as service:
-        assert {fault.part for fault in faults_of(parts, service)} == set(PARTS)
+        faults = faults_of(parts, service)
+    assert {fault.part for fault in faults} == set(PARTS)
+    option: Any = next(parameter for parameter in demo_command.params if parameter.name == "duration")
+    assert len(faults) == 12
+    assert option.default >= seconds_for(12) == 34
+    assert "All twelve kinds need 34" in option.help
+    assert len(plan(faults, duration=option.type.min, seed=1)) == 1
+    assert seconds_for(len(PARTS)) <= 17  # what an example of the help says
 
 
 def _campaign(parts: StandIns, *, supervised: bool, names: set[str]) -> tuple[CampaignResult, list[str]]:
@@ -52,7 +71,7 @@ def _campaign(parts: StandIns, *, supervised: bool, names: set[str]) -> tuple[Ca
         result = run_campaign(
             "test",
             service.url,
-            plan(faults, duration=0.0, seed=1),
+            plan(faults, duration=seconds_for(len(faults)), seed=1),
             duration=0.0,
             users=4,
             on_fault=said.append,

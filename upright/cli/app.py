@@ -27,6 +27,7 @@ PROBLEM: Final = 1
 NOT_FOUND: Final = 3
 NOT_REACHABLE: Final = 4
 REFUSED: Final = 5
+INTERRUPTED: Final = 130
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -91,6 +92,8 @@ class _App(click.Group):
             _fail(error)
         except ConfigError as error:
             raise Failure(str(error)) from error
+        except KeyboardInterrupt as error:
+            raise Failure("interrupted", INTERRUPTED) from error
 
 
 def _fail(error: ControlError) -> NoReturn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CampaignResult", "FaultResult", "run_campaign"]
 
+_PARTING = 5.0  # seconds that the users get to finish what they have begun
 _RECOVERY_LIMIT = 5.0  # seconds after the part is whole again within which the service must be fresh
 
 
@@ -112,10 +114,15 @@ def run_campaign(
         users: Threads that call.
         on_fault: Told what is happening, in words.
         on_tick: Told the counts and the seconds so far, several times a second.
+
+    Raises:
+        ServerError: If a part could not be broken, or not be made whole again.
     """
     counts, stop = Counts(), threading.Event()
     result = CampaignResult(label)
     threads = start_users(url, counts, stop, users=users)
+    # Left by the way of an exception, too, only when the fault under way is over: its servers are closed next.
+    injector = ThreadPoolExecutor(1, thread_name_prefix="fault")
     began = time.monotonic()
 
     def until(moment: float) -> None:
@@ -128,11 +135,11 @@ def run_campaign(
             until(injection.at)
             on_fault(f"{injection.fault.part}: {injection.fault.name}")
             hit = time.monotonic()
-            worker = threading.Thread(target=injection.fault.inject, daemon=True)
-            worker.start()
-            while worker.is_alive():
+            work = injector.submit(injection.fault.inject)
+            while not work.done():
                 on_tick(counts, time.monotonic() - began)
-                worker.join(0.1)
+                wait([work], timeout=0.1)
+            work.result()
             whole = time.monotonic()
             part = counts.parts[injection.fault.part]
             mttr = _wait_fresh(part, whole, lambda: on_tick(counts, time.monotonic() - began))
@@ -147,8 +154,10 @@ def run_campaign(
         until(duration)
     finally:
         stop.set()
+        injector.shutdown()
+        deadline = time.monotonic() + _PARTING
         for thread in threads:
-            thread.join(5.0)
+            thread.join(max(0.0, deadline - time.monotonic()))
     result.served, result.degraded, result.failed = counts.served, counts.degraded, counts.failed
     result.calls, result.worst = counts.served + counts.failed, counts.worst
     result.parts = {

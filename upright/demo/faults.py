@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ if TYPE_CHECKING:
     from upright.demo.server import Running
     from upright.demo.tutoring_service.stand_ins import StandIns
 
-__all__ = ["GAP", "Fault", "Injection", "faults_of", "plan"]
+__all__ = ["GAP", "Fault", "Injection", "faults_of", "plan", "seconds_for"]
 
 GAP = 2.5
 """Seconds from one fault to the next, at least."""
+_PEACE = 4.0  # seconds: the first one and the last three
 _OUTAGE = 1.0
 _FILL = 160  # MiB in the page cache, beyond its budget of 128
 
@@ -71,7 +73,10 @@ def faults_of(parts: StandIns, running: Running) -> list[Fault]:
 
 
 def plan(faults: list[Fault], *, duration: float, seed: int) -> list[Injection]:
-    """Return which faults are injected when: the same for the same seed, and at least one of each kind.
+    """Return which faults are injected when: the same for the same seed.
+
+    As many as there is room for, at least one. No kind comes twice before every kind was there, and no part has its
+    second before every part has had one.
 
     Args:
         faults: Those there are.
@@ -79,12 +84,24 @@ def plan(faults: list[Fault], *, duration: float, seed: int) -> list[Injection]:
         seed: Of the random numbers.
     """
     chance = random.Random(seed)
-    count = max(len(faults), int((duration - 4.0) / GAP))
-    chosen = [*range(len(faults)), *(chance.randrange(len(faults)) for _ in range(count - len(faults)))]
+    count = max(1, int((duration - _PEACE) / GAP))
+    chosen = _part_by_part(faults, chance)[:count]
+    chosen += (chance.choice(faults) for _ in range(count - len(chosen)))
     chance.shuffle(chosen)
-    return [
-        Injection(1.0 + index * GAP + chance.uniform(0.0, 0.3), faults[which]) for index, which in enumerate(chosen)
-    ]
+    return [Injection(1.0 + index * GAP + chance.uniform(0.0, 0.3), fault) for index, fault in enumerate(chosen)]
+
+
+def seconds_for(count: int) -> float:
+    """The shortest campaign that has room for so many faults."""
+    return _PEACE + GAP * count
+
+
+def _part_by_part(faults: list[Fault], chance: random.Random) -> list[Fault]:
+    by_part: dict[str, list[Fault]] = {}
+    for fault in chance.sample(faults, len(faults)):
+        by_part.setdefault(fault.part, []).append(fault)
+    rounds = itertools.zip_longest(*by_part.values())
+    return [fault for one_of_each in rounds for fault in one_of_each if fault is not None]
 
 
 def _outage(server: object) -> None:

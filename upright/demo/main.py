@@ -25,7 +25,7 @@ class DemoOptions:
     """How the demo runs.
 
     Attributes:
-        duration: Seconds of each of the two campaigns, at least 34 to have room for every kind of fault.
+        duration: Seconds of each of the two campaigns, at least. It says how many faults there is room for.
         seed: Of the order and the times of the faults.
         users: Threads that call the service.
         as_json: Print the result as JSON and nothing else.

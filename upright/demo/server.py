@@ -7,6 +7,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from upright.testing.servers.process import ServerError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -36,7 +38,7 @@ def running(settings: Settings, *, supervised: bool) -> Iterator[Running]:
     """Serve until the block ends.
 
     Raises:
-        RuntimeError: It did not start.
+        ServerError: It did not start.
     """
     import uvicorn
 
@@ -52,7 +54,7 @@ def running(settings: Settings, *, supervised: bool) -> Iterator[Running]:
         deadline = time.monotonic() + _START
         while not server.started:
             if not thread.is_alive() or time.monotonic() > deadline:
-                raise RuntimeError("the tutoring service did not start")
+                raise ServerError("the tutoring service did not start")
             time.sleep(0.02)  # uvicorn has no event for it
         host, port = server.servers[0].sockets[0].getsockname()
         yield Running(f"http://{host}:{port}", app.state.service)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PostgresServer"]
 
+_SYSTEM = Path("/usr/lib/postgresql")  # where Debian keeps what it puts on nobody's PATH
+
 
 class PostgresServer(ServerProcess):
     """A PostgreSQL server on a free port of the loopback interface, with its data in a temporary folder.
@@ -70,10 +72,14 @@ class PostgresServer(ServerProcess):
         self._data = self.folder / "data"
         self._user = unprivileged_user()
         self._bin = _find_binaries()
-        self._make_reachable()
-        self._init()
-        self.start()
-        self._create_role()
+        try:
+            self._make_reachable()
+            self._init()
+            self.start()
+            self._create_role()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def dsn(self) -> str:
@@ -194,7 +200,6 @@ class PostgresServer(ServerProcess):
         done = subprocess.run(command, capture_output=True, text=True, check=False, **self.popen_options())
         secret.unlink()
         if done.returncode != 0:
-            self.close()
             raise ServerError(f"initdb failed: {done.stderr.strip() or done.stdout.strip()}")
 
     def _create_role(self) -> None:
@@ -222,7 +227,7 @@ def _find_binaries() -> Path:
                 return install / "bin"
     for candidate in [
         *(Path(found).resolve().parent for found in [shutil.which("postgres")] if found),
-        *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True),
+        *sorted(_SYSTEM.glob("*/bin"), reverse=True),
     ]:
         if (candidate / "initdb").exists() and os.access(candidate / "postgres", os.X_OK):
             return candidate

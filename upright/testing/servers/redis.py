@@ -41,7 +41,11 @@ class RedisServer(ServerProcess):
         self._binary = _find_binary()
         self._replica_of = replica_of
         self._password = password
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def url(self) -> str:
