@@ -17,6 +17,7 @@ from upright.actors.actor import SupervisedActor
 from upright.actors.events import RecoveryEscalated
 from upright.actors.exits import describe
 from upright.actors.healing_job import HealingAttempt, Progress, attempt_healing
+from upright.actors.healing_queue import WaitingLine
 from upright.actors.ledger import Carried
 from upright.actors.log import get_logger
 from upright.actors.messages import Answered
@@ -88,9 +89,6 @@ class _Overdue:
 class _TryAgain:
     """There was no worker to be had; perhaps there is now."""
 
-    healing: _Healing
-    index: int
-
 
 @dataclass(slots=True, eq=False)
 class _Healing(Carried):
@@ -147,6 +145,8 @@ class HealingActor(SupervisedActor):
         self._healings: dict[RecoveryId, _Healing] = {}
         self._failures: OrderedDict[RecoveryId, _Failures] = board.healing_failures
         self._totals = board.healing_totals
+        self._line: WaitingLine[tuple[_Healing, int]] = WaitingLine()
+        self._again: Timer | None = None
 
     def on_start(self) -> None:
         # What an earlier incarnation had accepted goes on. Its workers did not notice that it ended.
@@ -193,9 +193,10 @@ class HealingActor(SupervisedActor):
             with message.healing:
                 self._abandon(message)
         elif isinstance(message, _TryAgain):
-            if self._is_at(message.healing, message.index) and message.healing.job is None:
-                with message.healing:
-                    self._submit(message.healing)
+            self._again = None
+            for healing, index in self._line.take_turn():
+                self._ask_again(healing, index)
+            self._look_again()
         else:
             return super().on_receive(message)
         return None
@@ -208,6 +209,8 @@ class HealingActor(SupervisedActor):
                 with healing:
                     # A worker that was killed between noting its proof and telling it is answered for with a failure.
                     self._attempted(healing, healing.outcome or message)
+            if progress.now_at is not None:
+                self._a_worker_is_free()
         else:
             super().on_system_message(message)
 
@@ -267,6 +270,23 @@ class HealingActor(SupervisedActor):
         )
         healing.job = job
 
+    def _look_again(self) -> None:
+        if self._again is None and len(self._line):
+            self._again = self.send_after(_WORKER_AGAIN, _TryAgain())
+
+    def _a_worker_is_free(self) -> None:
+        while (first := self._line.take()) is not None:
+            if self._ask_again(*first):
+                return
+
+    def _ask_again(self, healing: _Healing, index: int) -> bool:
+        """Submit a healing that found no worker; False if it no longer waits for one."""
+        if not self._is_at(healing, index) or healing.job is not None:
+            return False
+        with healing:
+            self._submit(healing)
+        return True
+
     def _watch(self, healing: _Healing) -> None:
         """Look again when the strategy that is at work, or the first that may come to be, has used up its time."""
         now_at = healing.progress.now_at
@@ -314,7 +334,8 @@ class HealingActor(SupervisedActor):
                 # It never began: more healings than workers, or their supervisor is being restarted.
                 healing.job = healing.outcome = None
                 healing.progress = Progress()
-                self.send_after(_WORKER_AGAIN, _TryAgain(healing, healing.index))
+                self._line.put((healing, healing.index), healing.job_started_at)
+                self._look_again()
                 return
             attempt = self._lost_attempt(healing, answered.error)
         if healing.timer is not None:
@@ -402,10 +423,11 @@ class HealingActor(SupervisedActor):
 
     @property
     def status_details(self) -> dict[str, Any]:  # type: ignore[override]
-        """What is being healed, each strategy's attempts and successes, and what was escalated (seconds left)."""
+        """What is being healed or waits for that, each strategy's totals, and what was escalated (seconds left)."""
         now = monotonic()
         return {
             "healing": [str(recovery_id) for recovery_id in list(self._healings)],
+            "waiting_for_a_worker": len(self._line),
             "strategies": {
                 name: {"attempts": attempts, "proven": proven}
                 for name, (attempts, proven) in list(self._totals.items())

@@ -234,6 +234,7 @@ def test_more_healings_than_workers_wait_for_one(boot: Boot, switch: Switch) -> 
     tree = boot(Healer(lambda _: switch.wait()), healing={"heal_wait": 20})
     asked = [tree.orchestrator.ask(ErrorReport(OSError(), "op", f"db-{n}"), block=False) for n in range(80)]
     wait_until(lambda: len(tree["healers"].children) == 64)
+    wait_until(lambda: tree.status_of("healing").details["waiting_for_a_worker"] >= 15)  # one may be asking just now
     switch.set()
     assert all(one.get(timeout=10).status is RecoveryStatus.HEALED for one in asked)
 
