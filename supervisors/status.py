@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
 
 from upright.strategies.redaction import redact_text
 from upright.strategies.secret_shapes import SECRET, is_secret_name
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from upright.actors.incarnation import Incarnation
 
 __all__ = ["NodeState", "NodeStatus", "status"]
+
+_NO_TEXT: Final = frozenset({int, float, bool, type(None)})
+_MAX_SHORT: Final = 200  # characters of a text that is remembered with what is shown of it
 
 
 class NodeState(StrEnum):
@@ -102,19 +106,29 @@ def status(address: Address[Any]) -> NodeStatus:
     )
 
 
+@lru_cache(maxsize=4_096)
+def _short(text: str) -> str:
+    """A short text without secrets: the same names are looked at again and again."""
+    return redact_text(text)
+
+
 def _shown(value: Any) -> Any:
     """The same without secrets: names of operations and resources are the application's, and may hold one."""
     kind = type(value)
     if kind is str:
-        return redact_text(value)
+        return _short(value) if len(value) <= _MAX_SHORT else redact_text(value)
     if kind is dict:
         shown: dict[Any, Any] = {}
         for key, one in value.items():
-            name = redact_text(key) if type(key) is str else key
+            name = _shown(key) if type(key) is str else key
             if name in shown:  # two that are alike without their secrets
                 name = f"{name} ({len(shown)})"
-            hidden = type(key) is str and type(one) is str and is_secret_name(key, one)
-            shown[name] = SECRET if hidden else _shown(one)
+            if type(one) in _NO_TEXT:
+                shown[name] = one
+            elif type(key) is str and type(one) is str and is_secret_name(key, one):
+                shown[name] = SECRET
+            else:
+                shown[name] = _shown(one)
         return shown
     if kind is list or kind is tuple:
         return kind(_shown(one) for one in value)
