@@ -6,7 +6,7 @@ entry is replaced as a whole by the one actor that owns it; nobody changes an en
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -55,7 +55,7 @@ class Board:
             `register`.
         subscribers: Who is told events. Replaced by the tree.
         lost_events: Events that a subscriber could not take, and messages that an actor could not.
-        refused_events: The former by the subscriber's name and the event's class.
+        refused_events: The former by the subscriber's name, the event's class, and what else is counted of it.
         healing_failures: Failed attempts by recovery id, and healing_totals, [attempts, proven] by strategy: the
             healing actor's own; kept here so that its crash forgets nothing.
         escalations: Recovery ids that used up their attempts.
@@ -76,7 +76,7 @@ class Board:
     catches_up: bool = False
     subscribers: tuple[Address[Any], ...] = ()
     lost_events: Tally = field(default_factory=Tally)
-    refused_events: dict[tuple[str, str], Tally] = field(default_factory=dict)
+    refused_events: dict[tuple[str, str, tuple[str, ...]], Tally] = field(default_factory=dict)
     healing_failures: OrderedDict[RecoveryId, Any] = field(default_factory=OrderedDict)
     healing_totals: dict[str, list[int]] = field(default_factory=dict)
     escalations: Tally = field(default_factory=Tally)
@@ -131,14 +131,14 @@ class Board:
                 self.lost_events.add()
                 self._refused(subscriber, event)
 
-    def refused(self, subscriber: str, kind: str) -> int:
-        """Return how many events of a kind (their class's name) a subscriber has lost."""
-        tally = self.refused_events.get((subscriber, kind))
-        return 0 if tally is None else tally.value
+    def refused(self, subscriber: str, kind: str) -> Counter[tuple[str, ...]]:
+        """Return how many events of a kind (their class's name) a subscriber has lost, by what they count as."""
+        found = list(self.refused_events.items())
+        return Counter({key[2]: tally.value for key, tally in found if key[:2] == (subscriber, kind)})
 
     def _refused(self, subscriber: Any, event: Any) -> None:
         # Subscribers and kinds of events are few, so this stays small.
-        key = (getattr(subscriber, "name", "?"), type(event).__name__)
+        key = (getattr(subscriber, "name", "?"), type(event).__name__, getattr(event, "counted_as", ()))
         self.refused_events.setdefault(key, Tally()).add()
 
 

@@ -109,6 +109,11 @@ class RecoveryFinished:
     result: RecoveryResult
     report: ErrorReport | None = None
 
+    @property
+    def counted_as(self) -> tuple[str, str]:
+        """Status and method: what is counted of it even where a full mailbox refused it."""
+        return str(self.result.status), str(self.result.method or "")
+
 
 @dataclass(frozen=True, slots=True)
 class CircuitChanged:

@@ -76,6 +76,7 @@ class MonitorState:
         history_limit: Recoveries that are kept, at least 1; the oldest goes first.
         counts: Gives what others count, by the name of the metric: `breaker_trips`, `restarts`, `zombies`. Names that
             are no metric are ignored, and without it those three are 0, but for the trips that the monitor was told.
+        name: The monitor's own, under which the board counts what it lost.
 
     Raises:
         ConfigError: If `history_limit` is below 1.
@@ -86,10 +87,12 @@ class MonitorState:
         board: Board,
         history_limit: int = 1_000,
         counts: Callable[[], Mapping[str, int]] | None = None,
+        name: str = "monitor",
     ) -> None:
         require_count("MonitorState.history_limit", history_limit, least=1)
         self._board = board
         self._counts = counts
+        self._name = name
         self._history: deque[HistoryEntry] = deque(maxlen=history_limit)
         self._events: deque[EventLine] = deque(maxlen=_EVENTS)
         self._listeners: dict[int, Callable[[Any], object]] = {}
@@ -97,7 +100,7 @@ class MonitorState:
         self._tokens = count()
         self.times = RecoveryTimes()
         # Answers by (status, method): at most a handful of keys. Shared answers are counted here and not listed.
-        self.answers: Counter[tuple[str, str]] = Counter()
+        self._answers: Counter[tuple[str, str]] = Counter()
         self.joined_answers = 0
         self.listed = 0
         self.trips = 0
@@ -106,6 +109,16 @@ class MonitorState:
         self.alerts_true = 0
         self.alerts_false = 0
         self.alerts_missed = 0
+
+    @property
+    def answers(self) -> dict[tuple[str, ...], int]:
+        """Every answer by status and method, also those that a full mailbox refused."""
+        return dict(Counter[tuple[str, ...]](self._answers) + self.lost)
+
+    @property
+    def lost(self) -> Counter[tuple[str, ...]]:
+        """Answers that a full mailbox refused: counted, but not in the history."""
+        return self._board.refused(self._name, "RecoveryFinished")
 
     def history(self, limit: int | None = None) -> list[HistoryEntry]:
         """Return the newest recoveries, at most `limit`, oldest first. Shared answers are not among them."""
@@ -180,7 +193,7 @@ class MonitorState:
     def finished(self, event: RecoveryFinished) -> None:
         """Take in an answer."""
         result = event.result
-        self.answers[(str(result.status), str(result.method or ""))] += 1
+        self._answers[event.counted_as] += 1
         if result.joined:
             self.joined_answers += 1
             return
@@ -265,7 +278,7 @@ class MonitorActor(SupervisedActor):
                 "false": state.alerts_false,
                 "missed": state.alerts_missed,
             },
-            "lost": self._board.refused(self.actor_ref.name, "RecoveryFinished"),
+            "lost": state.lost.total(),
         }
 
 

@@ -331,6 +331,14 @@ class TrackerActor(SupervisedActor):
         return sum(tally.value for key, tally in list(self._board.refused_events.items()) if key[0] == name)
 
     @property
+    def answers(self) -> Counter[str]:
+        """Every answer by status, also those that a full mailbox refused."""
+        counted = Counter(self._state.answers)
+        for (status, *_), number in self._board.refused(self.actor_ref.name, "RecoveryFinished").items():
+            counted[status] += number
+        return counted
+
+    @property
     def status_details(self) -> dict[str, Any]:  # type: ignore[override]
         """Open incidents, what was sent and held back, and every answer counted, with those that were lost."""
         state, now = self._state, self._clock.now()
@@ -347,7 +355,7 @@ class TrackerActor(SupervisedActor):
                 for incident in list(state.incidents)[-20:]
             ],
             "incidents_opened": state.incidents.opened_ever,
-            "answers": dict(state.answers),
+            "answers": dict(self.answers),
             "sent": dict(state.sent),
             "held_back": state.limit.held_ever,
             "waiting": len(state.waiting),
