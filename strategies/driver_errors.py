@@ -77,6 +77,17 @@ KNOWN_TYPES: Mapping[str, Verdict] = {
     **_named("ssl", {_NETWORK: "SSLError", _DENIED: "SSLCertVerificationError"}),
     **_named("asyncio", {_NETWORK: "IncompleteReadError"}),
     **_named(
+        "smtplib",
+        {
+            _NETWORK: "SMTPServerDisconnected",
+            _MAYBE_API: "SMTPException",
+            # Before any mail was offered, so that no reply is about one.
+            _API: "SMTPConnectError SMTPHeloError",
+            _DENIED: "SMTPAuthenticationError",
+            _INVALID: "SMTPNotSupportedError",
+        },
+    ),
+    **_named(
         "http",
         {
             _API: "RemoteDisconnected IncompleteRead BadStatusLine LineTooLong",

@@ -1,4 +1,4 @@
-"""What an exception instance carries beside its type: SQLSTATE, HTTP status, SQLite's result code, errno."""
+"""What an exception carries beside its type: SQLSTATE, HTTP status, SQLite's result code, SMTP reply, errno."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from upright.strategies.codes import ErrorCode
 from upright.strategies.http_status import retry_after_of_headers, verdict_of_status
+from upright.strategies.smtp_reply import verdict_of_smtp_replies
 from upright.strategies.sqlstate import verdict_of_sqlstate, verdict_of_startup_message
 from upright.strategies.verdict import Verdict
 
@@ -163,6 +164,8 @@ def _is_websocket(name: str) -> bool:
 def _evidence_in_text(error: Exception, name: str, package: str, verdict: Verdict | None) -> tuple[Verdict, str] | None:
     if package == "sqlite3":
         return _evidence_of_sqlite(error, name)
+    if package == "smtplib" and name not in ("smtplib.SMTPConnectError", "smtplib.SMTPHeloError"):
+        return _evidence_of_smtp(error, verdict)
     if package == "sqlalchemy" and attribute(error, "connection_invalidated") is True:
         return _LOST, "connection invalidated"
     if package in ("psycopg", "psycopg2") and verdict is not None and verdict.code is ErrorCode.DATABASE_CONNECTION:
@@ -173,6 +176,16 @@ def _evidence_in_text(error: Exception, name: str, package: str, verdict: Verdic
         found = _REDIS_REPLIES.get(reply)
         return None if found is None else (found, f"redis {reply}")
     return None
+
+
+def _evidence_of_smtp(error: Exception, verdict: Verdict | None) -> tuple[Verdict, str] | None:
+    recipients = attribute(error, "recipients")  # address: (code, text)
+    codes = [reply[0] for reply in recipients.values()] if isinstance(recipients, dict) else []
+    codes = codes or [attribute(error, "smtp_code")]
+    found = verdict_of_smtp_replies(codes)
+    if found is None or (found.permanent and verdict == _DENIED):
+        return None
+    return found, f"SMTP {codes[0]}"
 
 
 def _evidence_of_sqlite(error: Exception, name: str) -> tuple[Verdict, str] | None:

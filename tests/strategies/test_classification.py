@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import smtplib
 import socket
 import sqlite3
 import ssl
@@ -360,6 +361,37 @@ def test_statuses_below_400_have_no_verdict() -> None:
 
 def test_errnos_of_name_resolution_are_not_taken_for_others() -> None:
     assert classify(socket.gaierror(errno.ENOMEM, "x")).code is ErrorCode.NETWORK
+
+
+# SMTP
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "permanent"),
+    [
+        (smtplib.SMTPServerDisconnected("no"), "NETWORK", False),
+        (smtplib.SMTPConnectError(554, b"no"), "API_UNAVAILABLE", False),
+        (smtplib.SMTPHeloError(501, b"no"), "API_UNAVAILABLE", False),
+        (smtplib.SMTPDataError(451, b"greylisted"), "API_UNAVAILABLE", False),
+        (smtplib.SMTPDataError(554, b"no"), "VALIDATION", True),
+        (smtplib.SMTPSenderRefused(421, b"no", "ada"), "API_UNAVAILABLE", False),
+        (smtplib.SMTPSenderRefused(530, b"log in first", "ada"), "AUTHENTICATION", True),
+        (smtplib.SMTPRecipientsRefused({"ada": (550, b"no")}), "VALIDATION", True),
+        (smtplib.SMTPRecipientsRefused({"ada": (550, b"no"), "bob": (452, b"full")}), "API_UNAVAILABLE", False),
+        (smtplib.SMTPRecipientsRefused({}), "API_UNAVAILABLE", False),
+        (smtplib.SMTPAuthenticationError(535, b"no"), "AUTHENTICATION", True),
+        (smtplib.SMTPAuthenticationError(500, b"no"), "AUTHENTICATION", True),
+        (smtplib.SMTPAuthenticationError(454, b"not now"), "API_UNAVAILABLE", False),
+        (smtplib.SMTPNotSupportedError("no"), "VALIDATION", True),
+        (smtplib.SMTPException("no"), "API_UNAVAILABLE", False),
+    ],
+    ids=repr,
+)
+def test_a_mail_servers_reply_decides_whether_to_send_again(
+    error: smtplib.SMTPException, code: str, permanent: bool
+) -> None:
+    found = classify(error)
+    assert (found.code, found.permanent) == (code, permanent), found
 
 
 # Retry-After

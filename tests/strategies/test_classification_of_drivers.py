@@ -143,6 +143,7 @@ MODULES = {
     "socket": ["socket"],
     "ssl": ["ssl"],
     "asyncio": ["asyncio"],
+    "smtplib": ["smtplib"],
     "http": ["http.client"],
     "urllib": ["urllib.error"],
     "psycopg": ["psycopg"],
