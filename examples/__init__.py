@@ -1,1 +1,1 @@
-"""Services that use upright; each is run by a test."""
+"""Programs that use upright; each is run by a test."""
