@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import pytest
 from upright.cli.demo import demo_command
 from upright.demo.campaign import CampaignResult, FaultResult, run_campaign
 from upright.demo.faults import GAP, Fault, faults_of, plan, seconds_for
-from upright.demo.load import PARTS
+from upright.demo.load import PARTS, Counts
 from upright.demo.main import DemoOptions, run_demo
 from upright.demo.server import running
 from upright.demo.tutoring_service.stand_ins import StandIns
@@ -65,6 +66,7 @@ def test_every_part_of_the_service_has_its_faults_and_the_help_says_how_many(par
 
 def _campaign(parts: StandIns, *, supervised: bool, names: set[str]) -> tuple[CampaignResult, list[str]]:
     said: list[str] = []
+    results: list[FaultResult] = []
     with running(parts.settings, supervised=supervised) as service:
         faults = [fault for fault in faults_of(parts, service) if f"{fault.part}: {fault.name}" in names]
         assert len(faults) == len(names)
@@ -74,9 +76,11 @@ def _campaign(parts: StandIns, *, supervised: bool, names: set[str]) -> tuple[Ca
             plan(faults, duration=seconds_for(len(faults)), seed=1),
             duration=0.0,
             users=4,
-            on_fault=said.append,
+            on_fault=lambda fault: said.append(f"{fault.part}: {fault.name}"),
+            on_result=results.append,
             on_tick=lambda _counts, _seconds: None,
         )
+    assert results == result.faults
     return result, said
 
 
@@ -86,7 +90,7 @@ def test_with_upright_every_part_comes_back_and_nobody_is_sent_away(parts: Stand
     assert (result.healed, len(result.faults)) == (3, 3), said
     assert result.failed == 0
     assert result.served == result.calls > 100
-    assert {text for text in said if not text.startswith("back after")} == names
+    assert sorted(said) == sorted(names)
 
 
 def test_without_upright_a_lost_connection_stays_lost_until_somebody_repairs_it(parts: StandIns) -> None:
@@ -108,6 +112,44 @@ def test_the_table_says_what_came_of_it(capsys: pytest.CaptureFixture[str]) -> N
         assert text in told
     View(quiet=True).table([_result("without upright", None), _result("with upright", 0.25)])
     assert capsys.readouterr().out == ""
+
+
+def test_a_report_to_no_terminal_is_one_line_per_fault_and_a_verdict(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as some build servers set it, whose logs are no terminals all the same
+    view, counts = View(quiet=False), Counts()
+    with view.campaign("with upright", None) as stage:
+        for result in (
+            FaultResult("kill it", "redis", 1.0, 1.0, 0.25),
+            FaultResult("cut it", "speech", 3.5, 1.0, None),
+        ):
+            stage.fault(Fault(result.name, result.part, lambda: None))
+            stage.tick(counts, result.at)
+            stage.result(result)
+    view.table(
+        [
+            _result("without upright", 0.25),
+            CampaignResult("with upright", [result], calls=3, served=2, failed=1, parts={"redis": (2, 0, 1)}),
+        ]
+    )
+    told = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert "\x1b" not in told
+    assert told.splitlines()[:4] == [
+        "",
+        "With upright:",
+        "   1.0 s  redis    kill it                             back after 0.25 s",
+        "   3.5 s  speech   cut it                              NOT back",
+    ]
+    assert "With upright the service did not come back after: speech: cut it" in told
+    assert "1 of 3 calls failed all the same." in told
+
+
+def test_a_recovery_that_never_came_counts_as_never() -> None:
+    healed, lost = FaultResult("kill it", "redis", 1.0, 1.0, 0.25), FaultResult("cut it", "speech", 1.0, 1.0, None)
+    assert CampaignResult("test", [healed, lost, healed]).mttr(0.5) == 0.25
+    assert CampaignResult("test", [healed, lost, healed]).mttr(0.99) is None
+    assert CampaignResult("test", []).mttr(0.5) is None
 
 
 def test_the_json_report_is_complete_and_the_exit_status_tells_whether_all_was_healed(

@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from upright.cli.demo import _ended_in_order
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.timeout(120)
 PATIENCE = 60.0
 COMMAND = [sys.executable, "-m", "upright", "demo", "--duration", "7", "--users", "2"]
+FAULT = re.compile(rb"failed(\x1b\[[0-9;]*m)?  (\x1b\[[0-9;]*m)?[a-z]+: ")  # one is under way
 COLOUR = re.compile(rb"\x1b\[[0-9;]*3[0-7](;[0-9;]*)?m")
 
 
@@ -76,7 +79,7 @@ def test_ctrl_c_in_a_terminal_ends_the_servers_and_gives_the_terminal_back(
     with contextlib.suppress(OSError):  # Linux's way of saying that nobody has the other end any more
         while chunk := os.read(terminal, 65536):
             shown += chunk
-            if not family and b"served" in shown:
+            if not family and FAULT.search(shown):
                 family = children_of(pid)
                 os.write(terminal, b"\x03")
     os.close(terminal)
@@ -88,19 +91,35 @@ def test_ctrl_c_in_a_terminal_ends_the_servers_and_gives_the_terminal_back(
     check_nothing_left(family, folder)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_asked_to_end_it_closes_the_servers_and_prints_no_half_of_a_report(
-    environ: dict[str, str], folder: Path, number: signal.Signals
+    environ: dict[str, str], folder: Path
 ) -> None:
     with subprocess.Popen(
         [*COMMAND, "--json"], env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as demo:
         until(lambda: has_both_servers(children_of(demo.pid)))
         family = children_of(demo.pid)
-        demo.send_signal(number)
+        demo.terminate()
         assert demo.communicate(timeout=PATIENCE) == ("", "")
-    assert demo.returncode == 128 + number
+    assert demo.returncode == 128 + signal.SIGTERM
     check_nothing_left(family, folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_end_unwinds_what_is_open_and_leaves_the_handlers_as_they_were(number: signal.Signals) -> None:
+    with pytest.raises(SystemExit) as ended, _ended_in_order():
+        signal.raise_signal(number)
+    assert ended.value.code == 128 + number
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_under_nohup_it_outlives_its_terminal() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with _ended_in_order():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,15 @@ from upright.demo.load import Counts, start_users
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from upright.demo.faults import Injection
+    from upright.demo.faults import Fault, Injection
     from upright.demo.load import PartCounts
 
-__all__ = ["CampaignResult", "FaultResult", "run_campaign"]
+__all__ = ["RECOVERY_LIMIT", "CampaignResult", "FaultResult", "run_campaign"]
+
+RECOVERY_LIMIT = 5.0
+"""Seconds after the part is whole again within which the service must be fresh, or somebody repairs it by hand."""
 
 _PARTING = 5.0  # seconds that the users get to finish what they have begun
-_RECOVERY_LIMIT = 5.0  # seconds after the part is whole again within which the service must be fresh
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,10 @@ class CampaignResult:
         return sum(fault.healed for fault in self.faults)
 
     def mttr(self, quantile: float) -> float | None:
-        """A quantile of the recovery times; None if nothing recovered."""
-        times = sorted(fault.mttr for fault in self.faults if fault.mttr is not None)
-        return times[max(0, math.ceil(quantile * len(times)) - 1)] if times else None
+        """A quantile of the recovery times, never included; None if that is never, or there were no faults."""
+        times = sorted(math.inf if fault.mttr is None else fault.mttr for fault in self.faults)
+        found = times[max(0, math.ceil(quantile * len(times)) - 1)] if times else math.inf
+        return found if math.isfinite(found) else None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON-safe data."""
@@ -101,7 +104,8 @@ def run_campaign(
     *,
     duration: float,
     users: int,
-    on_fault: Callable[[str], None],
+    on_fault: Callable[[Fault], None],
+    on_result: Callable[[FaultResult], None],
     on_tick: Callable[[Counts, float], None],
 ) -> CampaignResult:
     """Put the service under load, inject the faults, and measure.
@@ -112,7 +116,8 @@ def run_campaign(
         injections: What is broken when.
         duration: Seconds at least; a last recovery is waited for.
         users: Threads that call.
-        on_fault: Told what is happening, in words.
+        on_fault: Told what is being done to the service.
+        on_result: Told what came of it.
         on_tick: Told the counts and the seconds so far, several times a second.
 
     Raises:
@@ -133,7 +138,7 @@ def run_campaign(
     try:
         for injection in injections:
             until(injection.at)
-            on_fault(f"{injection.fault.part}: {injection.fault.name}")
+            on_fault(injection.fault)
             hit = time.monotonic()
             work = injector.submit(injection.fault.inject)
             while not work.done():
@@ -143,14 +148,11 @@ def run_campaign(
             whole = time.monotonic()
             part = counts.parts[injection.fault.part]
             mttr = _wait_fresh(part, whole, lambda: on_tick(counts, time.monotonic() - began))
-            result.faults.append(
-                FaultResult(injection.fault.name, injection.fault.part, hit - began, whole - hit, mttr)
-            )
+            found = FaultResult(injection.fault.name, injection.fault.part, hit - began, whole - hit, mttr)
+            result.faults.append(found)
+            on_result(found)
             if mttr is None:
-                on_fault(f"NOT back within {_RECOVERY_LIMIT:g} s; somebody repairs it")
                 injection.fault.repair()
-            else:
-                on_fault(f"back after {mttr:.2f} s")
         until(duration)
     finally:
         stop.set()
@@ -168,7 +170,7 @@ def run_campaign(
 
 def _wait_fresh(part: PartCounts, whole: float, tick: Callable[[], None]) -> float | None:
     """Wait for the first fresh answer to a call made since the part was whole; returns how long that took."""
-    deadline = whole + _RECOVERY_LIMIT
+    deadline = whole + RECOVERY_LIMIT
     while time.monotonic() < deadline:
         began, ended = part.last_fresh
         if began > whole:

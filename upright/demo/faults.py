@@ -62,12 +62,12 @@ def faults_of(parts: StandIns, running: Running) -> list[Fault]:
         Fault("kill -9 the server, start it again", "postgres", lambda: _killed(parts.postgres)),
         Fault("exhaust the connections", "postgres", lambda: _exhausted(parts)),
         Fault("kill -9 the server, start it again", "redis", lambda: _killed(parts.redis)),
-        Fault("make it a read-only replica, and a master again", "redis", lambda: _demoted(parts)),
+        Fault("make it read-only for a second", "redis", lambda: _demoted(parts)),
         Fault("kill the endpoint, start it again", "model", lambda: _killed(parts.model)),
-        Fault("answer 503 to everybody", "model", lambda: _unavailable(parts)),
+        Fault("answer 503 for a second", "model", lambda: _unavailable(parts)),
         Fault("cut all connections", "speech", parts.speech.drop, voice.restart),
         Fault("stop the server, start it again", "speech", lambda: _outage(parts.speech), voice.restart),
-        Fault("stall without closing", "speech", lambda: _stalled(parts), voice.restart),
+        Fault("stall for a second without closing", "speech", lambda: _stalled(parts), voice.restart),
         Fault("fill the memory", "memory", lambda: _fill(pages.cache), pages.cache.clear),
     ]
 

@@ -46,9 +46,14 @@ def run_demo(options: DemoOptions) -> int:
         logging.getLogger(name).addHandler(logging.NullHandler())
         logging.getLogger(name).propagate = False
     view = View(quiet=options.as_json)
-    view.say("starting PostgreSQL, Redis, two models and a speech service ...")
+    view.say("Starting PostgreSQL, Redis, stand-ins for two language models, and one for a speech service ...")
     with StandIns() as parts:
-        view.say(f"PostgreSQL is process {parts.postgres.pid}, Redis is process {parts.redis.pid}")
+        view.say(f"PostgreSQL is process {parts.postgres.pid}, Redis is process {parts.redis.pid}.")
+        view.say(
+            f"{options.users} users ask a tutoring service for lessons (kept in postgres), explanations (by a model), "
+            "their visits (counted in redis), for speech, and for pages (which take memory), while one after the other "
+            f"is broken: {options.duration:g} seconds without upright, then the same with it."
+        )
         results = [_half(parts, options, view, supervised=supervised) for supervised in (False, True)]
     with_upright = results[1]
     if options.as_json:
@@ -71,6 +76,7 @@ def _half(parts: StandIns, options: DemoOptions, view: View, *, supervised: bool
                 duration=options.duration,
                 users=options.users,
                 on_fault=stage.fault,
+                on_result=stage.result,
                 on_tick=stage.tick,
             )
         if tree is not None:
