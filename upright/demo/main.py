@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from upright.demo.server import running
 from upright.demo.view import View
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from upright.demo.tutoring_service.stand_ins import StandIns
 
 __all__ = ["DemoOptions", "run_demo"]
@@ -41,13 +44,9 @@ def run_demo(options: DemoOptions) -> int:
     """Run the demo; returns the exit status: 0 if every fault was healed, 1 if not."""
     from upright.demo.tutoring_service.stand_ins import StandIns
 
-    # What upright and the drivers have to say would tear the live view apart; the view tells the story.
-    for name in ("upright", "psycopg.pool", "websockets"):
-        logging.getLogger(name).addHandler(logging.NullHandler())
-        logging.getLogger(name).propagate = False
     view = View(quiet=options.as_json)
     view.say("Starting PostgreSQL, Redis, stand-ins for two language models, and one for a speech service ...")
-    with StandIns() as parts:
+    with _quiet("upright", "psycopg.pool", "websockets"), StandIns() as parts:
         view.say(f"PostgreSQL is process {parts.postgres.pid}, Redis is process {parts.redis.pid}.")
         view.say(
             f"{options.users} users ask a tutoring service for lessons (kept in postgres), explanations (by a model), "
@@ -62,6 +61,22 @@ def run_demo(options: DemoOptions) -> int:
     else:
         view.table(results)
     return 0 if with_upright.healed == len(with_upright.faults) else 1
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Keep loggers from writing: it would tear the live view apart, and the view tells the story."""
+    loggers = [logging.getLogger(name) for name in names]
+    before, silence = [logger.propagate for logger in loggers], logging.NullHandler()
+    for logger in loggers:
+        logger.addHandler(silence)
+        logger.propagate = False
+    try:
+        yield
+    finally:
+        for logger, propagate in zip(loggers, before, strict=True):
+            logger.removeHandler(silence)
+            logger.propagate = propagate
 
 
 def _half(parts: StandIns, options: DemoOptions, view: View, *, supervised: bool) -> CampaignResult:
