@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 from collections import deque
 from dataclasses import dataclass
 from time import monotonic
@@ -28,6 +29,7 @@ from upright.strategies.ranking import Evidence, Ranking
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from upright.actors.address import Address
     from upright.actors.operation import Operations
     from upright.actors.timers import Timer
     from upright.actors.worker import WorkerPool
@@ -39,6 +41,7 @@ _LOGGED: Final = 256  # outcomes kept per chain until the actor has read them
 _TELL_EVERY: Final = 16  # values after which a caller has the order looked at
 _TELL_AFTER: Final = 60.0  # seconds after which it does so all the same
 _TRY_AGAIN: Final = Backoff(1.0, 60.0)  # between attempts to catch up
+_PARTING: Final = 2.0  # seconds that catching up gets to finish what it has in hand when the tree is stopped
 
 
 class ChainView:
@@ -106,24 +109,43 @@ class _CatchingUp:
     """Catching up of one step.
 
     Attributes:
-        running: A worker is at it.
+        running: A worker is at it: the step, and what is set when the worker has ended.
         again: Meanwhile the operation was found to work again: go on at once when it is done.
         more: Meanwhile something was put off: go on after a while.
         attempts: How many in a row have left something.
         timer: Of the next attempt.
     """
 
-    running: bool = False
+    running: tuple[FallbackStep, threading.Event] | None = None
     again: bool = False
     more: bool = False
     attempts: int = 0
     timer: Timer | None = None
 
 
+class _Ended(TellBack):
+    """Tells the actor what became of a catching up, and whoever waits for its end while the actor stops."""
+
+    __slots__ = ("_ended",)
+
+    def __init__(self, address: Address[Any], key: Any, ended: threading.Event) -> None:
+        super().__init__(address, key)
+        self._ended = ended
+
+    def answer(self, value: Any) -> bool:
+        self._ended.set()
+        return super().answer(value)
+
+    def fail(self, error: BaseException) -> bool:
+        self._ended.set()
+        return super().fail(error)
+
+
 class FallbackActor(SupervisedActor):
     """Receives: `StepsTried`, `WorksAgain`. Replies: none.
 
-    Owns: the order of every chain, and when steps catch up. Blocks on: nothing.
+    Owns: the order of every chain, and when steps catch up. Blocks on: nothing; when it is stopped, for two seconds at
+    most, on steps that catch up.
 
     Args:
         chains: The registered chains.
@@ -153,6 +175,15 @@ class FallbackActor(SupervisedActor):
         for operation, view in list(self._chains.items()):
             view.told = False  # the incarnation before may have taken the message with it
             self._catch_up_all(operation, view)  # what was put off before this process, or this incarnation
+
+    def on_stop(self) -> None:
+        # The workers are stopped next, without being asked: what they have done but not noted is done again later.
+        running = [state.running for state in self._catching_up.values() if state.running is not None]
+        for step, _ in running:
+            step.halting = True
+        deadline = monotonic() + _PARTING
+        for _, ended in running:
+            ended.wait(max(0.0, deadline - monotonic()))
 
     def on_receive(self, message: Any) -> Any:
         if isinstance(message, StepsTried):
@@ -208,12 +239,12 @@ class FallbackActor(SupervisedActor):
     def _catch_up(self, operation: str, name: str) -> None:
         view = self._chains.get(operation)
         steps = () if view is None else view.chain.steps
-        work = next((step.catch_up for step in steps if step.name == name), None)
-        if work is None:
+        step = next((step for step in steps if step.name == name), None)
+        if step is None or step.catch_up is None:
             self._catching_up.pop((operation, name), None)  # the chain was replaced
             return
         state = self._catching_up.setdefault((operation, name), _CatchingUp())
-        if state.running:
+        if state.running is not None:
             state.again = True
         elif not self._is_on():
             state.attempts += 1
@@ -222,12 +253,14 @@ class FallbackActor(SupervisedActor):
             if state.timer is not None:
                 state.timer.cancel()
                 state.timer = None
-            state.running, state.again, state.more = True, False, False
-            self._pool.submit(work, TellBack(self.actor_ref, (operation, name)))
+            step.halting = False
+            ended = threading.Event()
+            state.running, state.again, state.more = (step, ended), False, False
+            self._pool.submit(step.catch_up, _Ended(self.actor_ref, (operation, name), ended))
 
     def _plan(self, operation: str, name: str) -> None:
         state = self._catching_up.setdefault((operation, name), _CatchingUp())
-        if state.running:
+        if state.running is not None:
             state.more = True
         elif state.timer is None:
             delay = _TRY_AGAIN.delay(max(1, state.attempts), random.random())
@@ -236,7 +269,7 @@ class FallbackActor(SupervisedActor):
     def _caught_up(self, message: Answered) -> None:
         operation, name = message.key
         state = self._catching_up.setdefault(message.key, _CatchingUp())
-        state.running = False
+        state.running = None
         error = message.error.error if isinstance(message.error, JobFailed) else message.error
         left = error is not None or bool(message.value)
         get_logger("fallback").log(

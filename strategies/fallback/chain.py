@@ -70,11 +70,14 @@ class FallbackStep:
         catch_up: None, or a function that does what was put off, once the operation works again: when the tree
             is booted, when its resource was healed, when its circuit closes. It runs in a supervised worker, never
             twice at once, and returns whether something is left, to be tried again later; so does an error.
+        halting: The tree is being stopped: a `catch_up` under way should end after what it has in hand, within two
+            seconds, for then it is interrupted.
         glance: None, or `provide` for the arguments of a call alone, giving the bare value: a short cut for outages
             with very many calls.
     """
 
     catch_up: Callable[[], bool] | None = None
+    halting: bool = False
     glance: Callable[[tuple[Any, ...], Mapping[str, Any]], Any] | None = None
 
     def __init__(

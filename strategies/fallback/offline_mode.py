@@ -56,6 +56,7 @@ class Waiting:
         payload: Makes the payload from the context: JSON data.
         key: Makes the idempotency key from the context; None makes one up.
         replay: `replay(key, payload)` does what was put off; None leaves that to the application.
+        until: Asked before each entry whether to leave the rest for later.
 
     Raises:
         ConfigError: If a value is not allowed.
@@ -68,6 +69,7 @@ class Waiting:
         payload: Callable[[Mapping[str, Any]], Any],
         key: Callable[[Mapping[str, Any]], str | None],
         replay: Callable[[str, Any], Any] | None,
+        until: Callable[[], bool],
     ) -> None:
         for name, hook in (("payload", payload), ("key", key)):
             if not callable(hook):
@@ -78,6 +80,7 @@ class Waiting:
         self._payload = payload
         self._key = key
         self._replay = replay
+        self._until = until
         self._last: dict[str, Any] = {"waiting": len(queue), "poison": len(queue.poison())}
         self.catch_up = None if replay is None else self._catch_up
 
@@ -100,7 +103,7 @@ class Waiting:
         assert self._replay is not None  # noqa: S101 - there is no catch_up without it
         if not len(self.queue):
             return False
-        result = yield self.queue.replay(self._replay)
+        result = yield self.queue.replay(self._replay, until=self._until)
         self._last = {"waiting": result.left, "poison": len(self.queue.poison())}
         return bool(result.left)
 
@@ -141,7 +144,7 @@ class OfflineMode(FallbackStep):
         weight: float = 0.5,
     ) -> None:
         self.queue = queue if isinstance(queue, OfflineQueue) else OfflineQueue(queue)
-        self._waiting = Waiting("OfflineMode", self.queue, payload, key, replay)
+        self._waiting = Waiting("OfflineMode", self.queue, payload, key, replay, lambda: self.halting)
         self.catch_up = self._waiting.catch_up
         super().__init__(
             name, self._put, timeout, degradation="queued for later, not done", weight=weight, blocking=True

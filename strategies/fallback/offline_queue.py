@@ -188,17 +188,22 @@ class OfflineQueue:
         return key
 
     @overload
-    def replay(self, handler: Callable[[str, Any], Awaitable[Any]]) -> Awaitable[Replay]: ...  # type: ignore[overload-overlap]
+    def replay(  # type: ignore[overload-overlap]
+        self, handler: Callable[[str, Any], Awaitable[Any]], *, until: Callable[[], bool] | None = None
+    ) -> Awaitable[Replay]: ...
 
     @overload
-    def replay(self, handler: Callable[[str, Any], object]) -> Replay: ...
+    def replay(self, handler: Callable[[str, Any], object], *, until: Callable[[], bool] | None = None) -> Replay: ...
 
-    def replay(self, handler: Callable[[str, Any], Any]) -> Replay | Awaitable[Replay]:
+    def replay(
+        self, handler: Callable[[str, Any], Any], *, until: Callable[[], bool] | None = None
+    ) -> Replay | Awaitable[Replay]:
         """Give each entry that is queued now to the handler, in order, and remove it when that returns.
 
         Args:
             handler: `handler(key, payload)`; raising means that it was not done. With an `async def`, or
                 anything that returns an awaitable, the replay must be awaited, too.
+            until: Asked before each entry whether to end here, and leave the rest; None never does.
 
         Returns:
             What became of it. A failure that is no fault of the entry, such as a connection that is down again,
@@ -207,7 +212,7 @@ class OfflineQueue:
         Raises:
             ReplayRunningError: If a replay is running elsewhere.
         """
-        return run(self._replay(handler))
+        return run(self._replay(handler, until))
 
     @property
     def path(self) -> Path:
@@ -248,13 +253,13 @@ class OfflineQueue:
         """Close the file; using the queue again opens it again."""
         self._file.close()
 
-    def _replay(self, handler: Callable[[str, Any], Any]) -> Procedure[Replay]:
+    def _replay(self, handler: Callable[[str, Any], Any], until: Callable[[], bool] | None) -> Procedure[Replay]:
         replayed = set_aside = 0
         failure: BaseException | None = None
         with self._only_replay():
             with self._file.reading() as db:
                 (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM entries").fetchone()
-            while failure is None:
+            while failure is None and not (until is not None and until()):
                 entry = self._begin_next(last)
                 if entry is None:
                     break
@@ -280,7 +285,14 @@ class OfflineQueue:
                     self._begun = -1
                     raise
                 else:
-                    self._finish(seq, key)
+                    try:
+                        self._finish(seq, key)
+                    except BaseException as error:
+                        # Interrupted, since this worker is given up; that comes once. The entry is done, and would be
+                        # done again for want of a few milliseconds.
+                        if not isinstance(error, Exception):
+                            self._finish(seq, key)
+                        raise
                     self._begun = -1
                     replayed += 1
         return Replay(replayed, set_aside, len(self), failure)

@@ -70,8 +70,9 @@ class ReadOnlyMode(FallbackStep):
             raise ConfigError("ReadOnlyMode.replay", replay, "None where there is no queue")
         self._read = read
         self._is_write = is_write
-        self._waiting = None if queue is None else Waiting("ReadOnlyMode", queue, payload, key, replay)
-        if self._waiting is not None:
+        self._waiting: Waiting | None = None
+        if queue is not None:
+            self._waiting = Waiting("ReadOnlyMode", queue, payload, key, replay, lambda: self.halting)
             self.catch_up = self._waiting.catch_up
         provide = self._serve_async if inspect.iscoroutinefunction(read) else self._serve
         super().__init__(

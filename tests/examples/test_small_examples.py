@@ -222,7 +222,7 @@ def test_a_worker_keeps_its_mail_while_the_server_is_away_and_sends_it_in_order(
             worker.stdin.flush()
             assert worker.stdout.readline() == "sent: ada@example.org three\n"
             worker.stdin.close()
-            assert re.fullmatch(r"[01] wait for the next start, 0 were set aside\n", worker.stdout.readline())
+            assert worker.stdout.readline() == "0 wait for the next start, 0 were set aside\n"
             assert worker.wait(PATIENCE) == 0
     assert server.texts == ["one", "two", "three"]
 

@@ -68,3 +68,24 @@ def test_an_entry_that_fails_by_itself_is_set_aside_all_the_same(
     queue.replay(fail)
     assert queue.replay(fail).replayed == 2
     assert [entry.payload for entry in queue.poison()] == [0]
+
+
+def test_an_entry_that_is_done_is_not_done_again_because_its_worker_was_interrupted_while_noting_it(
+    queue: OfflineQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_args: Any) -> None:
+        monkeypatch.undo()
+        raise _Killed
+
+    done: list[int] = []
+    monkeypatch.setattr(queue, "_finish", interrupted)
+    with pytest.raises(_Killed):
+        queue.replay(lambda _key, payload: done.append(payload))
+    assert queue.replay(lambda _key, payload: done.append(payload)).replayed == 2
+    assert done == [0, 1, 2]
+
+
+def test_a_replay_ends_where_it_is_told_to(queue: OfflineQueue) -> None:
+    done: list[int] = []
+    result = queue.replay(lambda _key, payload: done.append(payload), until=lambda: bool(done))
+    assert (done, result.replayed, result.left, result.error) == ([0], 1, 2, None)
