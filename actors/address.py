@@ -8,6 +8,7 @@ without one) opens and closes it.
 
 from __future__ import annotations
 
+import functools
 import threading
 import uuid
 from _thread import get_ident
@@ -28,6 +29,8 @@ from upright.actors.monitors import MonitorRef, Monitors
 from upright.actors.reply import ReplyFuture
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from upright.actors.actor import SupervisedActor
     from upright.actors.incarnation import Incarnation
     from upright.actors.reply import Answer
@@ -273,16 +276,26 @@ class Address(pykka.ActorRef[A], Generic[A]):
         """Refuse new messages and answer the queued ones; watchers are told by `close`, when the hooks have run."""
         lane = self._lane
         lane.closed = True
-        self.actor_stopped.set()
-        process.closed(self)
-        self.bounce(lane)  # also if it was closed before: whoever did that may have been interrupted
-        self.fail_tickets()
+        try:
+            self.actor_stopped.set()
+            process.closed(self)
+        finally:
+            try:
+                self.bounce(lane)  # also if it was closed before: whoever did that may have been interrupted
+            finally:
+                self.fail_tickets()
 
     def fail_tickets(self) -> None:
         """Answer what was accepted and never answered; what nobody waits for becomes a dead letter."""
-        for ticket in self.ledger.tickets():
-            if ticket.fail(self._refusal(f"{self} {self._gone()} before it answered")) and not ticket.asked:
-                dead_letters.add(self.name, ticket.message, f"accepted, but its actor {self._gone()}")
+        error: Callable[[], ActorStopped] = self._refusal
+        gone = "has stopped"
+        try:
+            gone = self._gone()
+            error = functools.partial(self._refusal, f"{self} {gone} before it answered")
+        finally:  # whatever failed in finding the words: they are answered
+            for ticket in self.ledger.tickets():
+                if ticket.fail(error()) and not ticket.asked:
+                    dead_letters.add(self.name, ticket.message, f"accepted, but its actor {gone}")
 
     def close_after_fork(self) -> None:
         """Close in a forked child, where no thread will ever read this mailbox."""
@@ -306,11 +319,17 @@ class Address(pykka.ActorRef[A], Generic[A]):
                     self._answer_when_down(lane, message.reply_to, True)
                 return
             if reply is not None:
-                reply.fail(self._refusal(f"{self} {self._gone()} before handling the message"))
-            dead_letters.add(self.name, message, self._gone())
+                reply.fail(error())
+            dead_letters.add(self.name, message, gone)
 
+        error: Callable[[], ActorStopped] = self._refusal
+        gone = "has stopped"
         with shielded():
-            lane.drain(take)
+            try:
+                gone = self._gone()
+                error = functools.partial(self._refusal, f"{self} {gone} before handling the message")
+            finally:  # whatever failed in finding the words: they are answered
+                lane.drain(take)
 
     def _answer_when_down(self, lane: Lane, reply: Answer, value: bool) -> None:  # noqa: FBT001 - the answer itself
         """Answer a request to stop that came too late: now, or when the last hooks of that actor have run."""

@@ -19,25 +19,22 @@ if TYPE_CHECKING:
     from upright.strategies.healing.base import HealingStrategy
     from upright.strategies.report import RecoveryId
 
-__all__ = ["Board", "ResourceView"]
+__all__ = ["Board", "Proof"]
 
 _MAX_RESOURCES: Final = 10_000  # resources whose epoch is remembered; the one healed longest ago goes first
 
 
 @dataclass(frozen=True, slots=True)
-class ResourceView:
-    """What is known of one resource. Written by the orchestrator.
+class Proof:
+    """That a resource was healed.
 
     Attributes:
         epoch: How many proven healings it has had.
         healed_at: Monotonic seconds of the last of them; 0.0 if there was none.
-        healing: Settled with True or False when the healing now under way ends; None if there is none.
-        joiners: Who shares the recovery now under way.
     """
 
     epoch: int = 0
     healed_at: float = 0.0
-    healing: ReplyFuture[bool] | None = None
 
 
 @dataclass(slots=True)
@@ -45,7 +42,9 @@ class Board:
     """The published state of one tree.
 
     Attributes:
-        resources: By name. Written by the orchestrator.
+        proofs: By resource. Written by the worker whose healing was proven, since whoever asked for that may be gone.
+        healing: By resource, settled with True or False when the healing now under way ends. Written by the
+            orchestrator.
         recovering: Recoveries in flight, with the number of reports that were merged into each without a message.
             Written by the orchestrator.
         strategies: The healing strategies, in the order in which they are tried. Replaced by `register`.
@@ -56,8 +55,9 @@ class Board:
         subscribers: Who is told events. Replaced by the tree.
         lost_events: Events that a subscriber could not take, and messages that an actor could not.
         refused_events: The former by the subscriber's name, the event's class, and what else is counted of it.
-        healing_failures: Failed attempts by recovery id, and healing_totals, [attempts, proven] by strategy: the
-            healing actor's own; kept here so that its crash forgets nothing.
+        healings: What is being healed, by recovery id; healing_failures, the failed attempts by recovery id; and
+            healing_totals, [attempts, proven] by strategy: the healing actor's own, kept here so that neither its crash
+            nor an operator who replaces it has anything forgotten.
         escalations: Recovery ids that used up their attempts.
         healing_attempts: Strategies that were run. Raised by the healing actor.
         healing_successes: Those that were proven. Raised by the healing actor.
@@ -68,7 +68,8 @@ class Board:
         retries: Calls that were made again by the retry stage.
     """
 
-    resources: OrderedDict[str, ResourceView] = field(default_factory=OrderedDict)
+    proofs: OrderedDict[str, Proof] = field(default_factory=OrderedDict)
+    healing: dict[str, ReplyFuture[bool]] = field(default_factory=dict)
     recovering: dict[RecoveryId, Tally] = field(default_factory=dict)
     strategies: tuple[HealingStrategy, ...] = ()
     risk: float | None = None
@@ -77,6 +78,7 @@ class Board:
     subscribers: tuple[Address[Any], ...] = ()
     lost_events: Tally = field(default_factory=Tally)
     refused_events: dict[tuple[str, str, tuple[str, ...]], Tally] = field(default_factory=dict)
+    healings: dict[RecoveryId, Any] = field(default_factory=dict)
     healing_failures: OrderedDict[RecoveryId, Any] = field(default_factory=OrderedDict)
     healing_totals: dict[str, list[int]] = field(default_factory=dict)
     escalations: Tally = field(default_factory=Tally)
@@ -88,39 +90,28 @@ class Board:
     unlisted_answers: Tally = field(default_factory=Tally)
     retries: Tally = field(default_factory=Tally)
 
-    def resource(self, name: str) -> ResourceView:
-        """Return what is known of a resource; a blank view if nothing is."""
-        return self.resources.get(name, _BLANK)
+    def proof(self, name: str) -> Proof:
+        """Return what is known of a resource's last proven healing; epoch 0 if there was none."""
+        return self.proofs.get(name, _BLANK)
 
     def epoch_at(self, name: str, started_at: float) -> int:
         """Return the epoch of a resource under which a call began that started at `started_at`."""
-        view = self.resources.get(name, _BLANK)
-        return view.epoch - 1 if view.epoch and started_at < view.healed_at else view.epoch
+        proof = self.proofs.get(name, _BLANK)
+        return proof.epoch - 1 if proof.epoch and started_at < proof.healed_at else proof.epoch
 
-    def healed(self, name: str) -> ResourceView:
-        """Raise the epoch of a resource; for the orchestrator."""
-        view = ResourceView(epoch=self.resource(name).epoch + 1, healed_at=monotonic())
-        self.resources[name] = view
-        self.resources.move_to_end(name)
-        if len(self.resources) > _MAX_RESOURCES:
-            for old, known in list(self.resources.items())[: _MAX_RESOURCES // 10]:
-                if known.healing is None:
-                    self.resources.pop(old, None)
-        return view
-
-    def set_healing(self, name: str, healing: ReplyFuture[bool] | None) -> None:
-        """Publish that a healing is under way, or no longer; for the orchestrator."""
-        view = self.resource(name)
-        if healing is None and not view.epoch:
-            self.resources.pop(name, None)  # nothing worth remembering: names may be without number
-        else:
-            self.resources[name] = ResourceView(view.epoch, view.healed_at, healing)
+    def healed(self, name: str) -> None:
+        """Raise the epoch of a resource."""
+        proofs = self.proofs
+        proofs[name] = Proof(self.proof(name).epoch + 1, monotonic())
+        proofs.move_to_end(name)
+        if len(proofs) > _MAX_RESOURCES:
+            for old in list(proofs)[: _MAX_RESOURCES // 10]:
+                proofs.pop(old, None)
 
     def let_go(self) -> None:
         """Have nobody wait for a healing any more: there is no tree that will end it."""
-        for view in list(self.resources.values()):
-            if view.healing is not None:
-                view.healing.answer(False)
+        for healing in list(self.healing.values()):
+            healing.answer(False)
 
     def publish(self, event: Any) -> None:
         """Tell an event to all subscribers; one that cannot take it loses it, and that is counted."""
@@ -142,4 +133,4 @@ class Board:
         self.refused_events.setdefault(key, Tally()).add()
 
 
-_BLANK: Final = ResourceView()
+_BLANK: Final = Proof()

@@ -319,21 +319,21 @@ class Edge:
         deadline = call.began + operation.options.heal_wait
         while True:
             changed, snapshot, now = operation.changed, operation.breaker.snapshot, monotonic()
-            view = self.board.resource(operation.target)
+            healing, healed_at = self.board.healing.get(operation.target), self.board.proof(operation.target).healed_at
             permit = None if snapshot.passes else snapshot.acquire(now)
             # Proven since the circuit opened: the breaker will say so any moment.
-            healed = snapshot.state is BreakerState.OPEN and view.healed_at >= snapshot.since
+            healed = snapshot.state is BreakerState.OPEN and healed_at >= snapshot.since
             if permit is not None or snapshot.passes or healed or not self.directory.is_open:
                 return (yield from self._admitted(call, attempt, snapshot, permit))
             if now < deadline and snapshot.state is not BreakerState.FORCED_OPEN:
-                if view.healing is not None:
-                    proven, _ = yield Wait(view.healing, deadline - now)
+                if healing is not None:
+                    proven, _ = yield Wait(healing, deadline - now)
                     if proven:
                         waited = monotonic() - now
                         step = RecoveryStep(Stage.HEALING, "healing", StepOutcome.JOINED, waited, "waited for it")
                         call.steps.append(step)
                         continue
-                elif snapshot.state is BreakerState.HALF_OPEN and now - view.healed_at < _FRESHLY_HEALED:
+                elif snapshot.state is BreakerState.HALF_OPEN and now - healed_at < _FRESHLY_HEALED:
                     yield Wait(changed, deadline - now)
                     continue
                 elif self.may_be_healing(operation, snapshot):
@@ -428,7 +428,7 @@ class Edge:
                 counsel = answer
             else:
                 # It is full, out of order or gone. A healing that is under way can be waited for all the same.
-                healing = self.board.resource(report.target).healing
+                healing = self.board.healing.get(report.target)
                 left = wait - (monotonic() - began)
                 healed = None
                 if healing is not None and left > 0 and self.directory.is_open:

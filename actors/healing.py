@@ -14,10 +14,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from upright.actors.actor import SupervisedActor
+from upright.actors.breaker import ResourceHealed
 from upright.actors.events import RecoveryEscalated
 from upright.actors.exits import describe
+from upright.actors.fallback import WorksAgain
 from upright.actors.healing_job import HealingAttempt, Progress, attempt_healing
 from upright.actors.healing_queue import WaitingLine
+from upright.actors.interrupt import shielded
 from upright.actors.ledger import Carried
 from upright.actors.log import get_logger
 from upright.actors.messages import Answered
@@ -28,8 +31,10 @@ from upright.strategies.report import RecoveryStep, Stage, StepOutcome
 if TYPE_CHECKING:
     import asyncio
     from collections import OrderedDict
+    from collections.abc import Callable
 
     from upright.actors.board import Board
+    from upright.actors.directory import Directory
     from upright.actors.ledger import Ticket
     from upright.actors.timers import Timer
     from upright.actors.worker import WorkerPool
@@ -56,10 +61,12 @@ class Heal:
     Attributes:
         report: What failed.
         loop: The event loop that the failed call ran on, for strategies that are asynchronous; None if on none.
+        epoch: Of the resource when it failed: a later one says that it has been healed since.
     """
 
     report: ErrorReport
-    loop: asyncio.AbstractEventLoop | None = None
+    loop: asyncio.AbstractEventLoop | None
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,7 @@ class _TryAgain:
 
 @dataclass(slots=True, eq=False)
 class _Healing(Carried):
-    """One healing under way: kept on its tickets, where the next incarnation finds it."""
+    """One healing under way: kept on the board, where the next incarnation finds it."""
 
     report: ErrorReport
     loop: asyncio.AbstractEventLoop | None
@@ -108,6 +115,12 @@ class _Healing(Carried):
     progress: Progress = field(default_factory=Progress)
     timer: Timer | None = None
     overdue: bool = False
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether the strategy at work has proven what it did."""
+        attempt = None if self.outcome is None else self.outcome.value
+        return isinstance(attempt, HealingAttempt) and attempt.proven
 
     @property
     def is_at_work(self) -> bool:
@@ -130,33 +143,40 @@ class HealingActor(SupervisedActor):
     Owns: the healings under way, and the failed attempts of every recovery id. Blocks on: nothing.
 
     Args:
-        board: Where the registered strategies are published.
+        board: Where the registered strategies are published, and proofs.
+        directory: Where those are found who are told of a proof: the breaker and the fallback actor.
         pool: Workers that the strategies run in.
         options: Attempts, window, cool-down and timeout.
     """
 
     keeps_tickets = True
 
-    def __init__(self, board: Board, pool: WorkerPool, options: HealingOptions) -> None:
+    def __init__(self, board: Board, directory: Directory, pool: WorkerPool, options: HealingOptions) -> None:
         super().__init__()
         self._board = board
+        self._directory = directory
         self._pool = pool
         self._options = options
-        self._healings: dict[RecoveryId, _Healing] = {}
+        self._healings: dict[RecoveryId, _Healing] = board.healings
         self._failures: OrderedDict[RecoveryId, _Failures] = board.healing_failures
         self._totals = board.healing_totals
         self._line: WaitingLine[tuple[_Healing, int]] = WaitingLine()
         self._again: Timer | None = None
 
     def on_start(self) -> None:
-        # What an earlier incarnation had accepted goes on. Its workers did not notice that it ended.
+        # What an earlier incarnation had accepted goes on, also if its askers had to be told that it was stopped: its
+        # workers did not notice that it ended.
         left = self.open_tickets()
-        kept = dict.fromkeys(ticket.note for ticket in left if isinstance(ticket.note, _Healing))
-        for healing in kept:
+        noted = (ticket.note for ticket in left if isinstance(ticket.note, _Healing))
+        found = dict.fromkeys((*self._healings.values(), *noted))
+        for healing in found:
             healing.found()
             if healing.crashes <= (_MAX_CRASHES_AT_WORK if healing.is_at_work else _MAX_CRASHES):
-                self._healings[healing.report.recovery_id] = healing
-            elif healing.sending is not None:
+                self._healings.setdefault(healing.report.recovery_id, healing)
+                continue
+            if self._healings.get(healing.report.recovery_id) is healing:
+                del self._healings[healing.report.recovery_id]
+            if healing.sending is not None:
                 # Before it is answered, or what it heals would be healed again at the same time.
                 healing.progress.begin()
                 healing.sending.abandon()
@@ -165,7 +185,7 @@ class HealingActor(SupervisedActor):
                 self._accept(ticket)
             elif ticket.note is None or not self._is_at(ticket.note, ticket.note.index):
                 ticket.answer(_given_up(ticket.note))
-        for healing in kept:
+        for healing in found:
             if self._is_at(healing, healing.index):
                 with healing:
                     self._resume(healing, [ticket for ticket in left if ticket.note is healing])
@@ -226,7 +246,17 @@ class HealingActor(SupervisedActor):
         heal: Heal = ticket.message
         report = heal.report
         recovery_id = report.recovery_id
+        if self._board.proof(report.target).epoch > heal.epoch:
+            # By a healing whose asker was stopped meanwhile, so that another asks now.
+            step = RecoveryStep(Stage.HEALING, "healed before", StepOutcome.JOINED)
+            ticket.answer(HealingReport(proven=True, steps=(step,)))
+            return
         running = self._healings.get(recovery_id)
+        if running is not None and running.outcome is not None and running.is_proven:
+            # Which this actor is about to hear; and what has failed since is another failure.
+            with running:
+                self._attempted(running, running.outcome)
+            running = None
         if running is not None:
             ticket.note = running
             running.tickets.append(ticket)
@@ -264,7 +294,7 @@ class HealingActor(SupervisedActor):
         healing.outcome = None
         self._pool.submit(
             lambda: attempt_healing(strategies, start, report, progress) if progress.begin() else _ELSEWHERE,
-            _Shortcut(TellBack(self.actor_ref, (healing, start, progress)), self._board, healing, progress),
+            _Shortcut(TellBack(self.actor_ref, (healing, start, progress)), self._proven, healing, progress),
             loop=healing.loop,
             job=job,
         )
@@ -380,6 +410,20 @@ class HealingActor(SupervisedActor):
         for ticket in healing.tickets:
             ticket.answer(report)
 
+    def _proven(self, target: str) -> None:
+        """Publish a proof; in the worker's thread, before anybody is answered."""
+        # Before anything else: so who has got its answer finds it counted, and a failure from before it is not
+        # healed again, whatever has become of who asked and of this actor.
+        board = self._board
+        board.healed(target)
+        board.healing_attempts.add()
+        board.healing_successes.add()
+        # A circuit that opens from here on for a failure before the proof is told so by the time of that.
+        if board.not_closed:
+            self._directory["breaker"].send_unbounded(ResourceHealed(target))
+        if board.catches_up:
+            self._directory["fallback"].send_unbounded(WorksAgain(resource=target))
+
     # Attempts and escalation.
 
     def _attempt_failed(self, healing: _Healing, *, hopeless: bool) -> bool:
@@ -448,11 +492,11 @@ class _Shortcut:
     told first: so a failure that is reported after the proof finds the healing ended.
     """
 
-    __slots__ = ("_back", "_board", "_healing", "_progress")
+    __slots__ = ("_back", "_healing", "_progress", "_publish")
 
-    def __init__(self, back: TellBack, board: Board, healing: _Healing, progress: Progress) -> None:
+    def __init__(self, back: TellBack, publish: Callable[[str], None], healing: _Healing, progress: Progress) -> None:
         self._back = back
-        self._board = board
+        self._publish = publish
         self._healing = healing
         self._progress = progress
 
@@ -462,16 +506,16 @@ class _Shortcut:
         healing = self._healing
         began, steps = healing.job_started_at, tuple(healing.steps)
         proven = isinstance(value, HealingAttempt) and value.proven
-        if proven:
-            # Before anybody is answered, so that who has got its answer finds it counted.
-            self._board.healing_attempts.add()
-            self._board.healing_successes.add()
-        self._keep(Answered(self._back.key, value))
+        with shielded():
+            if proven:
+                self._publish(healing.report.target)
+            self._keep(Answered(self._back.key, value))
         first = self._back.answer(value)
         if first and proven and value.index is not None:
             name = healing.strategies[value.index].name
             step = RecoveryStep(Stage.HEALING, name, StepOutcome.SUCCEEDED, monotonic() - began, value.detail)
-            healing.tickets[0].answer(HealingReport(proven=True, steps=(*steps, step)))
+            for ticket in healing.tickets[:1]:
+                ticket.answer(HealingReport(proven=True, steps=(*steps, step)))
         return first
 
     def fail(self, error: BaseException) -> bool:

@@ -115,11 +115,14 @@ class Incarnation(Life):
         The asker of the message in hand gets `ActorKilled`, its thread is interrupted and counted as a zombie.
         The owner is not told: it is the one who calls this.
         """
+        address = self.address
+        # Made before anything is decided: what could fail in making it must not leave the rest half done.
+        killed = ActorKilled(f"{address} was detached while handling the message ({reason})")
+        letter = f"detached while handling it: {reason}"
         try:
             self._fate.pop()
         except IndexError:
             return False
-        address = self.address
         self.detached = True
         address.zombies.add(self)
         if self._thread_ended:
@@ -132,11 +135,9 @@ class Incarnation(Life):
         self._wake()
         if item is not None and busy:
             message, reply = item
-            known = reply is not None and not reply.fail(
-                ActorKilled(f"{address} was detached while handling the message ({reason})")
-            )
+            known = reply is not None and not reply.fail(killed)
             if not known and not isinstance(message, SystemMessage):
-                dead_letters.add(address.name, message, f"detached while handling it: {reason}")
+                dead_letters.add(address.name, message, letter)
         self._leave_tickets()
         self._answer_stops()
         self.ended = True

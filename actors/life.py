@@ -303,15 +303,16 @@ class Life:
         reply = item[1] if item is not None else None
         if isinstance(reply, Ticket):
             reply = reply.withdraw()  # the successor must not find what this one crashed on
-        self._leave_tickets()
-        self._take_stops()  # before the owner is told: its successor may then be running, and reads the same lane
-        self.ended = True
-        if self.started:
-            if address.owner is not None:
-                address.owner.post(ChildExited(address, self.number, reason))
-            else:
-                address.close(reason)
-        if item is not None:
+        try:
+            self._leave_tickets()
+            self._take_stops()  # before the owner is told: its successor may then be running, and reads the same lane
+            self.ended = True
+            if self.started:
+                if address.owner is not None:
+                    address.owner.post(ChildExited(address, self.number, reason))
+                else:
+                    address.close(reason)
+        finally:
             if reply is not None:
                 if isinstance(reason, Crashed):
                     reply.fail(reason.error)
@@ -319,8 +320,8 @@ class Life:
                     reply.fail(reason)
                 else:
                     reply.answer(None)
-            if isinstance(reason, Crashed) and not isinstance(item[0], SystemMessage):
-                dead_letters.add(address.name, item[0], f"the actor crashed while handling it: {reason}")
+        if item is not None and isinstance(reason, Crashed) and not isinstance(item[0], SystemMessage):
+            dead_letters.add(address.name, item[0], f"the actor crashed while handling it: {reason}")
 
     def _leave_tickets(self) -> None:
         """Leave what was accepted to the successor if the actor wants that, else answer it now."""

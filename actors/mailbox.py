@@ -87,7 +87,7 @@ class Lane(SimpleQueue[Item]):
         try:
             self._drain(take)
         except BaseException:
-            self._drain(take)
+            self.drain(take)
             raise
 
     def _drain(self, take: Callable[[Any, Answer | None], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from upright.actors.interrupt import shielded
 from upright.actors.messages import Down
 
 if TYPE_CHECKING:
@@ -61,9 +62,8 @@ class Monitors:
 
     def fire(self, reason: ExitReason) -> None:
         """Tell every watcher that is still registered, and forget it."""
-        while self._watching:
-            try:
-                ref, _ = self._watching.popitem()
-            except KeyError:
-                return
-            ref.watcher.post(Down(ref.address, reason))
+        for ref in list(self._watching):
+            down = Down(ref.address, reason)
+            with shielded():
+                if self._watching.pop(ref, self) is None:
+                    ref.watcher.post(down)

@@ -18,10 +18,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from upright.actors.actor import SupervisedActor
-from upright.actors.breaker import ResourceHealed
 from upright.actors.counsel import Consult, Counsel, HandedOn, Inquire, result_of, skipped, still_healing
 from upright.actors.events import HealingEnded, RecoveryFinished, RecoveryStarted
-from upright.actors.fallback import WorksAgain
 from upright.actors.gate import Gate
 from upright.actors.healing import Heal, HealingReport
 from upright.actors.messages import Answered
@@ -62,11 +60,11 @@ class _WaitIsOver:
 class OrchestratorActor(SupervisedActor):
     """Receives: `ErrorReport` (told or asked) and `Consult`. Replies: a `RecoveryResult`, or a `Counsel`.
 
-    Owns: the recoveries under way, and the epoch of every resource. Blocks on: nothing.
+    Owns: the recoveries under way. Blocks on: nothing.
 
     Args:
-        board: Where it publishes epochs and recoveries, and tells events.
-        directory: Where the healing actor and the breaker are found.
+        board: Where it publishes recoveries, reads epochs, and tells events.
+        directory: Where the healing actor is found.
         pool: Workers for what follows a healing when nobody else can carry it out.
         heal_wait: Gives the seconds that a bare ask waits for a healing, by operation.
         finish: Carries out what follows the healing for a bare ask: `finish(report, counsel) -> RecoveryResult`.
@@ -107,9 +105,6 @@ class OrchestratorActor(SupervisedActor):
             if recovery.crashes <= (_MAX_CRASHES_MEANWHILE if recovery.is_being_healed else _MAX_CRASHES):
                 self._recoveries[recovery.id] = recovery
         self._forget_the_others()
-        for recovery in by_recovery:
-            if not self._is_kept(recovery) and recovery.is_proven:
-                self._proven(recovery)  # what was healed is healed, whatever this actor failed on
         for ticket in left:
             if isinstance(ticket.note, HandedOn):
                 if not ticket.note.sent:
@@ -129,10 +124,10 @@ class OrchestratorActor(SupervisedActor):
         for recovery_id in list(board.recovering):
             if recovery_id not in self._recoveries:
                 board.recovering.pop(recovery_id, None)
-        for name, view in list(board.resources.items()):
-            if view.healing is not None and all(r.done is not view.healing for r in self._recoveries.values()):
-                view.healing.answer(False)
-                board.set_healing(name, None)
+        for name, healing in list(board.healing.items()):
+            if all(recovery.done is not healing for recovery in self._recoveries.values()):
+                board.healing.pop(name, None)
+                healing.answer(False)
 
     def _is_kept(self, recovery: Any) -> bool:
         return isinstance(recovery, Recovery) and self._recoveries.get(recovery.id) is recovery
@@ -172,8 +167,6 @@ class OrchestratorActor(SupervisedActor):
             if self._is_kept(message.key):
                 with message.key:
                     self._healing_ended(message.key, message.key.outcome or message)
-            elif message.key.is_proven:
-                self._proven(message.key)
         else:
             super().on_system_message(message)
 
@@ -183,12 +176,23 @@ class OrchestratorActor(SupervisedActor):
         running = None
         if not self.was_asked():
             report = message.report if isinstance(message, Consult) else message
-            running = self._recoveries.get(report.recovery_id)
+            running = self._running(report)
         if running is not None:
             running.joined += 1  # a duplicate that nobody waits for needs no more than to be counted
             self._board.joined_reports.add()
             return
         self._accept(self.defer())
+
+    def _running(self, report: ErrorReport) -> Recovery | None:
+        """Return the recovery that a report joins; None if there is none."""
+        running = self._recoveries.get(report.recovery_id)
+        if running is not None and self._board.proof(report.target).epoch > running.epoch:
+            # Proven, which this actor is about to hear. What has failed since is another failure; what failed before
+            # will be told so by its epoch.
+            with running:
+                self._healing_ended(running, running.outcome or Answered(running, _healed_before()))
+            return None
+        return running
 
     def was_asked(self) -> bool:
         """Whether somebody waits for the answer to the message in hand."""
@@ -203,24 +207,23 @@ class OrchestratorActor(SupervisedActor):
             self._answer(ticket, Counsel(healed=False, steps=(skipped("permanent error"),)))
             return
         recovery_id = report.recovery_id
-        running = self._recoveries.get(recovery_id)
+        running = self._running(report)
         if running is not None:
             running.joined += 1
             self._board.joined_reports.add()
             self._wait(running, ticket, consult)
             return
-        view = self._board.resource(report.target)
+        present = self._board.proof(report.target).epoch
         epoch = self._board.epoch_at(report.target, report.created_at) if report.epoch is None else report.epoch
-        if epoch < view.epoch:
+        if epoch < present:
             self._board.joined_reports.add()
-            step = RecoveryStep(Stage.HEALING, "healed before", StepOutcome.JOINED)
             gate = self._gate_of(report.target)
-            self._answer(ticket, Counsel(healed=True, joined=True, steps=(step,), gate=gate))
+            self._answer(ticket, Counsel(healed=True, joined=True, steps=_healed_before().steps, gate=gate))
             return
         risk = self._board.risk
         if risk is not None and "predicted_risk" not in report.context:
             report = report.with_context(predicted_risk=risk)
-        recovery = Recovery(recovery_id, report, view.epoch, consult.loop if consult else None, monotonic())
+        recovery = Recovery(recovery_id, report, present, consult.loop if consult else None, monotonic())
         self._recoveries[recovery_id] = recovery
         self._board.recovering[recovery_id] = recovery.merged
         self._totals["recoveries"] += 1
@@ -257,19 +260,17 @@ class OrchestratorActor(SupervisedActor):
             self._skip(recovery, "no healing strategy is registered")
             return
         target = recovery.report.target
-        view = self._board.resource(target)
-        if view.epoch > recovery.epoch:
+        if self._board.proof(target).epoch > recovery.epoch:
             # Meanwhile proven by another recovery, whose incarnation crashed before it had told those that followed.
-            step = RecoveryStep(Stage.HEALING, "healed before", StepOutcome.JOINED)
-            self._close(recovery, HealingReport(proven=True, steps=(step,)), self._gate_of(target), joined=True)
+            self._close(recovery, _healed_before(), self._gate_of(target), joined=True)
             recovery.done.answer(True)
             return
-        if view.healing is not None and view.healing is not recovery.done:
+        if self._board.healing.get(target, recovery.done) is not recovery.done:
             # The same resource is being healed already, for another kind of failure: one healing is enough.
             recovery.follows = True
             return
         recovery.follows = recovery.asked = False
-        self._board.set_healing(target, recovery.done)
+        self._board.healing[target] = recovery.done
         recovery.outcome = None
         recovery.reply = HealingReply(self.actor_ref, recovery)
         self._ask(recovery, recovery.reply)
@@ -277,19 +278,8 @@ class OrchestratorActor(SupervisedActor):
     def _ask(self, recovery: Recovery, reply: HealingReply) -> None:
         # A crash between the two has the next incarnation ask again; the healing actor knows by the reply that it has
         # dealt with that request.
-        self._directory["healing"].send(Heal(recovery.report, recovery.loop), reply)
+        self._directory["healing"].send(Heal(recovery.report, recovery.loop, recovery.epoch), reply)
         recovery.asked = True
-
-    def _proven(self, recovery: Recovery) -> None:
-        """Note a proven healing, once."""
-        target = recovery.report.target
-        if self._board.resource(target).epoch <= recovery.epoch:
-            self._board.healed(target)
-        # A circuit that opens from here on for a failure before the proof is told so by the time of that.
-        if self._board.not_closed:
-            self._directory["breaker"].send_unbounded(ResourceHealed(target))
-        if self._board.catches_up:
-            self._directory["fallback"].send_unbounded(WorksAgain(resource=target))
 
     def _skip(self, recovery: Recovery, why: str) -> None:
         self._healing_ended(recovery, Answered(recovery, HealingReport(False, (skipped(why),), True)))
@@ -303,13 +293,12 @@ class OrchestratorActor(SupervisedActor):
         target = recovery.report.target
         followers = [r for r in self._recoveries.values() if r.follows and r.report.target == target]
         gate = None
+        if self._board.healing.get(target) is recovery.done:
+            self._board.healing.pop(target, None)
         if outcome.proven:
-            self._proven(recovery)
             self._gates.pop(target, None)
             if len(recovery.waiting) + sum(len(follower.waiting) for follower in followers) > 1:
                 gate = self._gate_of(target)
-        elif self._board.resource(target).healing is recovery.done:
-            self._board.set_healing(target, None)
         self._close(recovery, outcome, gate)
         recovery.done.answer(outcome.proven)
         for follower in followers:
@@ -429,3 +418,7 @@ class OrchestratorActor(SupervisedActor):
                 for recovery in list(self._recoveries.values())
             ],
         }
+
+
+def _healed_before() -> HealingReport:
+    return HealingReport(proven=True, steps=(RecoveryStep(Stage.HEALING, "healed before", StepOutcome.JOINED),))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from upright.actors.healing import HealingReport
 from upright.actors.ledger import Carried
 from upright.actors.reply import ReplyFuture, TellBack
 from upright.strategies.tally import Tally
@@ -65,12 +64,6 @@ class Recovery(Carried):
     def is_being_healed(self) -> bool:
         """Whether the healing actor has been asked and has not answered yet."""
         return self.asked and self.outcome is None
-
-    @property
-    def is_proven(self) -> bool:
-        """Whether its healing has ended, and was proven."""
-        outcome = None if self.outcome is None else self.outcome.value
-        return isinstance(outcome, HealingReport) and outcome.proven
 
 
 class HealingReply(TellBack):

@@ -45,11 +45,13 @@ def answer_at_once(
     if edge is None:
         return False, None
     flags, operation, now = edge.switches.now, binding.operation, monotonic()
-    view = edge.board.resources.get(operation.resource or operation.name)
+    target, board = operation.resource or operation.name, edge.board
+    proof = board.proofs.get(target)
     waits = operation.options.heal_wait > 0  # if not, a healing under way makes no difference to this call
     if (
         now >= snapshot.retry_at
-        or (view is not None and ((waits and view.healing is not None) or view.healed_at >= snapshot.since))
+        or (waits and target in board.healing)
+        or (proof is not None and proof.healed_at >= snapshot.since)
         or (waits and operation.inquired is not snapshot and edge.may_be_healing(operation, snapshot))
         or flags.observe_only
         or not flags.recovery_orchestrator

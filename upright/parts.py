@@ -105,7 +105,15 @@ class Parts:
                 lambda: flags.now.intelligent_fallback,
                 hang_timeout=hang,
             ),
-            leaf("healing", HealingActor, self.board, self.healers, self.config.healing, hang_timeout=hang),
+            leaf(
+                "healing",
+                HealingActor,
+                self.board,
+                self.directory,
+                self.healers,
+                self.config.healing,
+                hang_timeout=hang,
+            ),
             leaf(
                 "orchestrator",
                 OrchestratorActor,

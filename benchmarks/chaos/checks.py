@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from upright.supervisors.status import NodeStatus
     from upright.tree import Tree
 
-__all__ = ["SETTLE", "Checks", "addresses_of", "brief", "is_whole"]
+__all__ = ["SETTLE", "Checks", "addresses_of", "brief", "comes_true", "is_whole"]
 
 SETTLE = 20.0  # seconds that a tree gets to be whole again after a round
 _WORKERS = ("healers", "steps")  # whose children come and go
@@ -104,7 +104,7 @@ class Checks:
                 self._load.fault("a tree unlike its specs", f"{address.name}/{info.id}: {info.state}")
 
     def _no_recovery_is_left_open(self, tree: Tree) -> None:
-        if not _comes_true(lambda: next(_left_open(tree), None) is None):
+        if not comes_true(lambda: next(_left_open(tree), None) is None):
             for what in _left_open(tree):
                 self._load.fault("a recovery never ended", what[:500])
 
@@ -113,7 +113,7 @@ class Checks:
         shots = list(self._load.shots)
         self._load.shots.clear()
         by_name = self._resources.by_name
-        _comes_true(lambda: not any(self._is_lost(by_name[name]) for name, _ in shots))
+        comes_true(lambda: not any(self._is_lost(by_name[name]) for name, _ in shots))
         for name, at in shots:
             resource = by_name.pop(name)
             if not resource.down:
@@ -140,14 +140,15 @@ class Checks:
 def _left_open(tree: Tree) -> Iterator[str]:
     board = tree._parts.board  # noqa: SLF001 - what is under way
     yield from (f"recovering {recovery_id}" for recovery_id in list(board.recovering))
-    yield from (f"healing {name}" for name, view in list(board.resources.items()) if view.healing is not None)
+    yield from (f"healing {name}" for name in list(board.healing))
     for address in addresses_of(tree):
         yield from (f"ticket of {address.name}: {ticket.message}" for ticket in address.ledger.tickets())
         if address.depth:
             yield f"mail for {address.name}"
 
 
-def _comes_true(condition: Callable[[], bool]) -> bool:
+def comes_true(condition: Callable[[], bool]) -> bool:
+    """Wait until something is so; False if it is not in the time that a tree gets to be whole again."""
     deadline = monotonic() + SETTLE
     while not condition():
         if monotonic() > deadline:

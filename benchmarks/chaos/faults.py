@@ -157,6 +157,7 @@ class Injector:
     Attributes:
         fired: How often each (kind, point) has happened.
         by_actor: How often each actor was hit.
+        recent: The last of them, with monotonic seconds: what to look at when something went wrong.
         poisoned: Targets (resource or operation) of reports that were in the hand of an actor when it was hit.
     """
 
@@ -164,6 +165,7 @@ class Injector:
         self.fired: Counter[tuple[str, str]] = Counter()
         self.by_actor: Counter[str] = Counter()
         self.poisoned: Counter[str] = Counter()
+        self.recent: deque[tuple[float, str]] = deque(maxlen=2_000)
         self._armed: dict[tuple[str, str], deque[Fault]] = {}
         self._originals: list[tuple[type, str, Any]] = []
 
@@ -233,7 +235,7 @@ class Injector:
                 fault = Fault(fault.kind, fault.point, "before", fault.effect)
             self._fires(actor, fault, message)
             if isinstance(fault.when, int):
-                with _Traced(fault.when, fault.effect):
+                with _Traced(fault, functools.partial(self.note, actor)):
                     return original(actor, *args, **kwargs)
             if fault.when == "before":
                 fault.effect()
@@ -259,10 +261,22 @@ class Injector:
         # A start that finds what an earlier incarnation had accepted is a hand-over.
         point = "hand-over" if fault.point == "start" and len(address.ledger) else fault.point
         self.happened(fault.kind, point, address.name)
+        self.note(actor, f"{fault.kind}, {point} {fault.when}, in hand: {type(message).__name__}")
         if isinstance(message, Consult | Heal):
             message = message.report
         if isinstance(message, ErrorReport):
             self.poisoned[message.target] += 1
+
+    def note(self, actor: Any, what: str) -> None:
+        """Remember what happened to an actor."""
+        one = actor.__dict__.get("_incarnation")
+        self.recent.append((monotonic(), f"{actor.__dict__['_address'].name}/{one and one.number}: {what}"))
+
+    def since(self, moment: float, names: tuple[str, ...]) -> str:
+        """Return what has happened to these actors since then, a line each."""
+        return "".join(
+            f"\n    {at:.4f} {what}" for at, what in list(self.recent) if at >= moment and what.startswith(names)
+        )
 
 
 class _Traced:
@@ -279,9 +293,10 @@ class _Traced:
         "letters.py",
     )
 
-    def __init__(self, lines: int, effect: Callable[[], Any]) -> None:
-        self._left = lines
-        self._effect = effect
+    def __init__(self, fault: Fault, note: Callable[[str], None]) -> None:
+        self._left = int(fault.when)
+        self._effect = fault.effect
+        self._note = note
 
     def __enter__(self) -> None:
         sys.settrace(self._call)
@@ -295,11 +310,13 @@ class _Traced:
             return self._line
         return None
 
-    def _line(self, _frame: FrameType, event: str, _arg: Any) -> Any:
+    def _line(self, frame: FrameType, event: str, _arg: Any) -> Any:
         if event == "line":
             self._left -= 1
             if self._left == 0:
                 sys.settrace(None)
+                code = frame.f_code
+                self._note(f"struck at {code.co_filename.rpartition('/')[2]}:{frame.f_lineno} in {code.co_name}")
                 self._effect()
         return self._line
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+from collections import deque
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from benchmarks.chaos.faults import worker_at_work
 from upright.strategies.healing.base import HealingStrategy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from upright.actors.incarnation import Incarnation
     from upright.strategies.report import ErrorReport
 
@@ -43,6 +46,12 @@ class Resource:
         self.healing_now = 0
         self.healer: Incarnation | None = None  # of the worker that began the last healing
         self.guard = threading.Lock()
+        self.story: deque[str] = deque(maxlen=12)  # of the last healings
+
+    def tell(self, what: str, healer: Any = None) -> None:
+        """Note a step of its story."""
+        who = "" if healer is None else f" by worker {id(healer):x} {'detached' if healer.detached else ''}"
+        self.story.append(f"{monotonic():.4f} {what} #{self.failure}{who}")
 
     @property
     def down(self) -> bool:
@@ -78,7 +87,8 @@ class Resources:
         overlapping: Healings of one resource at the same time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, happened_since: Callable[[float], str]) -> None:
+        self.happened_since = happened_since
         self.by_name: dict[str, Resource] = {}
         self.healings = 0
         self.proofs = 0
@@ -99,6 +109,13 @@ class Resources:
         resource = self.by_name.get(target)
         if resource is not None:
             resource.proven = resource.verified
+            resource.tell("proof kept")
+
+    def explain(self, resource: Resource) -> str:
+        """Tell the last healings of a resource, and what struck those who decide on them meanwhile."""
+        story = "".join(f"\n    {line}" for line in resource.story)
+        began = float(resource.story[0].split()[0]) if resource.story else monotonic()
+        return f"{story}\n    struck meanwhile:{self.happened_since(began - 0.5)}"
 
 
 def _is_gone(healer: Incarnation | None) -> bool:
@@ -136,17 +153,24 @@ class Repair(HealingStrategy):
             self.resources.healings += 1
             worker = worker_at_work()
             if resource.healing_now > 0 and not _is_gone(resource.healer):
-                self.resources.overlapping.append(f"{resource.name}#{resource.failure}, for {report.recovery_id}")
+                story = self.resources.explain(resource)
+                self.resources.overlapping.append(
+                    f"{resource.name}#{resource.failure}, for {report.recovery_id}{story}"
+                )
             resource.healing_now += 1
             resource.healer = None if worker is None else worker._incarnation  # noqa: SLF001 - ended, or not
+            resource.tell(f"healing begins for {report.recovery_id} of {report.created_at:.4f}", resource.healer)
             if not resource.down and not resource.loose and resource.proven == resource.failure:
-                self.resources.double.append(f"{resource.name}#{resource.failure} at {monotonic():.3f}")
+                story = self.resources.explain(resource)
+                self.resources.double.append(f"{resource.name}#{resource.failure} at {monotonic():.3f}{story}")
 
     def _finish(self, resource: Resource) -> None:
         if self.random.random() < self.vain:
             self.resources.failed_on_purpose += 1
+            resource.tell("healing in vain")
             raise OSError("in vain")
         resource.down_since = None
+        resource.tell("mended")
 
     def verify(self, report: ErrorReport) -> None:
         """Use it."""
@@ -155,6 +179,7 @@ class Repair(HealingStrategy):
         resource.use()
         self.resources.proofs += 1
         resource.verified = failure
+        resource.tell("verified")
 
 
 class AsyncRepair(Repair):

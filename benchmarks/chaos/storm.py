@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import upright
 import upright.supervisors.tree as standard_tree
-from benchmarks.chaos.checks import SETTLE, Checks, addresses_of, brief, is_whole
+from benchmarks.chaos.checks import SETTLE, Checks, addresses_of, brief, comes_true, is_whole
 from benchmarks.chaos.control_client import ControlClient
 from benchmarks.chaos.faults import Echo, Fault, Injector, Nudge, any_raise
 from benchmarks.chaos.growth import Levels
@@ -42,6 +42,7 @@ __all__ = ["Storm"]
 
 STOP = 10.0  # seconds that a clean stop may take
 _ENOUGH_WAITING = 40  # armed faults that have not happened yet: more of them would only queue
+_DECIDERS = ("orchestrator", "healing", "worker", "healers", "recovery")  # and who keeps them alive
 _PATIENT = 1_000_000  # restart intensity, but where a supervisor is made to give up
 
 
@@ -55,12 +56,12 @@ class Storm:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.surroundings = Surroundings()
-        self.resources = Resources()
+        self.injector = Injector()
+        self.resources = Resources(lambda moment: self.injector.since(moment, _DECIDERS))
         for name in ("db", "api", "socket", "async-stream"):
             self.resources.add(name)
         self.resources.add("outage", heals_itself=0.3)
         self.resources.add("loose", loose=True)
-        self.injector = Injector()
         self.striker = Striker(self.random, self.injector, self.surroundings)
         self.outbox = Outbox(self.surroundings.queue, self.resources)
         self.socket = self.surroundings.folder / "control.sock"
@@ -238,7 +239,8 @@ class Storm:
             sleep(0.05)
         if not root.actor_stopped.wait(SETTLE):
             self.load.fault("a root that gave up did not end", brief(tree.status()))
-        elif tree.status().state is not NodeState.GAVE_UP:
+        # It takes no messages any more while it stops its children, and has given up when it has.
+        elif not comes_true(lambda: tree.status().state is NodeState.GAVE_UP):
             self.load.fault("a root that gave up does not say so", brief(tree.status()))
 
     def stop(self, tree: Tree, *, under_fire: bool) -> None:

@@ -22,7 +22,6 @@ from upright.strategies.healing.base import HealingStrategy
 from upright.strategies.report import ErrorReport, RecoveryStatus
 
 if TYPE_CHECKING:
-    from upright.actors.board import ResourceView
     from upright.actors.reply import ReplyFuture
 
 pytestmark = pytest.mark.actor_crash
@@ -185,10 +184,9 @@ def test_what_sixteen_threads_are_told_fits_one_order_of_failures_and_healings(m
 
     note = Board.healed
 
-    def noted(board: Board, target: str) -> ResourceView:
-        view = note(board, target)
+    def noted(board: Board, target: str) -> None:
+        note(board, target)
         strategy.spans[-1][2] = monotonic()
-        return view
 
     monkeypatch.setattr(Board, "healed", noted)
     with upright.boot({"control": {"enabled": False}}, strategies=[strategy]) as tree:

@@ -295,7 +295,7 @@ def test_a_healing_in_the_background_survives_a_crash(boot: Boot, switch: Switch
     tree.orchestrator.tell(ErrorReport(_Poison(), "poison"))
     wait_until(lambda: tree["orchestrator"].restarts == 1)
     switch.set()
-    wait_until(lambda: tree._board.resource("db").epoch == 1)
+    wait_until(lambda: tree._board.proof("db").epoch == 1)
     assert len(healer.reports) == 1
 
 

@@ -153,7 +153,7 @@ def test_cancelling_a_task_while_its_resource_is_healed_ends_it_at_once(boot: Bo
     asyncio.run(main())
     assert time.monotonic() - began < 5
     switch.set()
-    wait_until(lambda: tree._board.resource("db").epoch == 1)  # for everybody else it went on
+    wait_until(lambda: tree._board.proof("db").epoch == 1)  # for everybody else it went on
 
 
 # P4: no permit is ever lost.

@@ -68,7 +68,7 @@ def test_different_codes_on_one_resource_share_one_healing(boot: Boot, switch: S
     assert [result.status for result in results] == [RecoveryStatus.HEALED] * 3
     assert [result.joined for result in results] == [False, True, True]
     assert len(healer.reports) == 1
-    assert tree._board.resource("db").epoch == 1
+    assert tree._board.proof("db").epoch == 1
 
 
 def test_another_code_is_healed_on_its_own_when_the_shared_healing_failed(boot: Boot, switch: Switch) -> None:
@@ -166,7 +166,7 @@ def test_resources_that_were_never_healed_are_not_remembered(boot: Boot) -> None
     tree = boot(broken_healer())
     for number in range(50):
         tree.recover(down(), operation="op", resource=f"db-{number}")
-    wait_until(lambda: not tree._board.resources)
+    wait_until(lambda: not tree._board.healing)
     assert not tree._board.recovering
 
 
@@ -183,7 +183,7 @@ def test_1000_threads_that_fail_together_cause_one_healing_and_get_1000_right_an
     answers = in_threads(HERD, call)
     assert answers == list(range(HERD))
     assert len(healer.reports) == 1
-    assert tree._board.resource("db").epoch == 1
+    assert tree._board.proof("db").epoch == 1
 
 
 @pytest.mark.timeout(60)
@@ -247,7 +247,7 @@ def test_1000_duplicates_told_are_one_recovery(boot: Boot, switch: Switch) -> No
     (active,) = tree.status_of("orchestrator").details["active"]
     assert active["joined"] == 1_000
     switch.set()
-    wait_until(lambda: tree._board.resource("db").epoch == 1)
+    wait_until(lambda: tree._board.proof("db").epoch == 1)
     assert len(healer.reports) == 1
 
 
@@ -266,7 +266,7 @@ def test_a_caller_goes_on_after_heal_wait_and_the_healing_continues_for_everybod
     assert result.status is RecoveryStatus.FAILED
     assert trail(result)[0] == ("HEALING", "healing", "SKIPPED")
     switch.set()
-    wait_until(lambda: tree._board.resource("op").epoch == 1)
+    wait_until(lambda: tree._board.proof("op").epoch == 1)
     assert tree.call("op", resource.use).status is RecoveryStatus.SUCCEEDED
     assert len(healer.reports) == 1
 
@@ -296,7 +296,7 @@ def test_with_a_heal_wait_of_0_the_caller_does_not_wait_but_the_resource_is_heal
     tree = boot(resource.healer(), healing={"heal_wait": 0}, breaker=NO_CIRCUIT, retry={"attempts": 1})
     result = tree.call("op", resource.use)
     assert result.status is RecoveryStatus.FAILED
-    wait_until(lambda: tree._board.resource("op").epoch == 1)
+    wait_until(lambda: tree._board.proof("op").epoch == 1)
     assert tree.call("op", resource.use).value == "value"
 
 
@@ -319,7 +319,7 @@ def test_a_call_waits_for_the_healing_instead_of_being_rejected_by_the_circuit(b
     wait_until(lambda: healer.reports and tree.breakers["op"].state is BreakerState.OPEN)
     second = threading.Thread(target=lambda: outcomes.append(call(2)))
     second.start()
-    wait_until(lambda: tree._board.resource("db").healing._waiters)  # type: ignore[union-attr]
+    wait_until(lambda: tree._board.healing["db"]._waiters)
     assert len(resource.calls) == 1
     switch.set()
     first.join(5)
@@ -418,7 +418,7 @@ def test_duplicates_that_were_made_before_the_proof_and_read_after_it_join_it(bo
     wait_until(lambda: healer.reports)
     late = [ErrorReport(down(), "op", "db") for _ in range(20)]
     switch.set()
-    wait_until(lambda: tree._board.resource("db").epoch == 1)
+    wait_until(lambda: tree._board.proof("db").epoch == 1)
     for report in late:
         tree.orchestrator.tell(report)
     wait_until(lambda: tree._board.joined_reports.value == 20)

@@ -537,9 +537,9 @@ def test_a_report_heals_in_the_background_and_returns_at_once(boot: Boot) -> Non
     tree.report(ConnectionError("down"), operation="op", resource="db", context={"a": 1})
     wait_until(lambda: healer.reports)
     assert dict(healer.reports[0].context) == {"a": 1}
-    wait_until(lambda: tree._board.resource("db").epoch == 1)
+    wait_until(lambda: tree._board.proof("db").epoch == 1)
     tree.orchestrator.tell(ErrorReport(ConnectionError("down"), "op", "db"))
-    wait_until(lambda: tree._board.resource("db").epoch == 2)
+    wait_until(lambda: tree._board.proof("db").epoch == 2)
 
 
 # Blocks.

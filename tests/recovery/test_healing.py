@@ -244,7 +244,7 @@ def test_a_verify_that_says_false_is_no_proof(boot: Boot) -> None:
     result = recover(tree)
     assert result.status is RecoveryStatus.FAILED
     assert result.steps[0].detail == "verify returned False"
-    assert tree._board.resource("op").epoch == 0
+    assert tree._board.proof("op").epoch == 0
 
 
 def test_workers_are_used_again(boot: Boot) -> None:
@@ -333,7 +333,7 @@ def test_an_asynchronous_strategy_outlives_the_loop_it_began_on(boot: Boot) -> N
         assert began.is_set()
 
     asyncio.run(main())
-    wait_until(lambda: tree._board.resource("db").epoch == 1)
+    wait_until(lambda: tree._board.proof("db").epoch == 1)
 
 
 def test_a_healing_that_fails_in_the_background_is_no_second_failure(boot: Boot, switch: Switch) -> None:

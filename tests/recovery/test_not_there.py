@@ -123,7 +123,7 @@ def test_stopping_while_callers_wait_answers_them(boot: Boot) -> None:
     asked = tree.orchestrator.ask(ErrorReport(ConnectionError(), "op", "db"), block=False)
     thread = threading.Thread(target=run)
     thread.start()
-    wait_until(lambda: tree._board.joined_reports.value == 1 or tree._board.resources)
+    wait_until(lambda: tree._board.joined_reports.value == 1 or tree._board.healing)
     tree.stop()
     thread.join(5)
     hold.set()

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from recovery_parts import wait_until
 
 from upright.actors import healing
+from upright.actors.counsel import Inquire
 from upright.actors.healing import HealingActor
 from upright.actors.letters import dead_letters
 from upright.actors.orchestrator import OrchestratorActor
+from upright.actors.reply import TellBack
 from upright.actors.worker import WorkerPool
+from upright.strategies.errors import UprightError
 from upright.strategies.healing.base import HealingStrategy
 from upright.strategies.report import ErrorReport, RecoveryStatus
+from upright.supervisors import restart_child, terminate_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,12 +116,64 @@ def test_a_failure_whose_proof_the_orchestrator_keeps_crashing_on_counts_as_heal
     strategy = _Counting()
     strategy.go.set()
     tree = boot(strategy, healing={"heal_wait": 20.0})
-    _crash_after(monkeypatch, OrchestratorActor, "_proven", times=10)
+    monkeypatch.setattr(OrchestratorActor, "_healing_ended", _refuse)
     late = ErrorReport(ConnectionError("down"), "query", "db", epoch=0)
     tree.orchestrator.ask(ErrorReport(ConnectionError("down"), "query", "db"), timeout=20.0)
     monkeypatch.undo()
     assert tree.orchestrator.ask(late, timeout=20.0).status is RecoveryStatus.HEALED
     assert strategy.heals == 1
+
+
+@pytest.mark.parametrize("name", ["orchestrator", "healing"])
+@pytest.mark.parametrize("proven", ["before it was started again", "after that"])
+def test_a_failure_whose_recovery_lost_its_actor_to_an_operator_is_not_healed_again(
+    boot: Callable[..., Tree], name: str, proven: str
+) -> None:
+    strategy = _Counting()
+    tree = boot(strategy, healing={"heal_wait": 20.0})
+    first = tree.orchestrator.ask(ErrorReport(ConnectionError("down"), "query", "db"), block=False)
+    assert strategy.begun.wait(10.0)
+    owner = tree[name].owner
+    assert owner is not None
+    terminate_child(owner, name)
+    with suppress(UprightError):
+        first.get(timeout=20.0)
+    if proven.startswith("before"):
+        strategy.go.set()
+        wait_until(lambda: tree._board.proof("db").epoch == 1)
+    restart_child(owner, name)
+    second = tree.orchestrator.ask(ErrorReport(ConnectionError("down"), "query", "db", epoch=0), block=False)
+    tree.orchestrator.ask(Inquire(), timeout=20.0)
+    tree["healing"].proxy().actor_urn.get(timeout=20.0)  # both have read what they were sent before
+    strategy.go.set()
+    assert second.get(timeout=20.0).status is RecoveryStatus.HEALED
+    assert strategy.heals == 1
+
+
+def test_what_fails_after_a_proof_that_the_orchestrator_has_not_heard_of_is_healed_as_well(
+    boot: Callable[..., Tree], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strategy = _Counting()
+    tree = boot(strategy, healing={"heal_wait": 20.0})
+    first = tree.orchestrator.ask(ErrorReport(ConnectionError("down"), "query", "db"), block=False)
+    assert strategy.begun.wait(10.0)
+    heard = TellBack._tell
+    held: list[Any] = []
+
+    def hold(back: TellBack, answered: Any) -> bool:
+        held.append((back, answered))
+        return True
+
+    monkeypatch.setattr(TellBack, "_tell", hold)
+    strategy.go.set()
+    wait_until(lambda: len(held) == 2)
+    monkeypatch.setattr(TellBack, "_tell", heard)
+    second = tree.orchestrator.ask(ErrorReport(ConnectionError("down again"), "query", "db"), block=False)
+    assert first.get(timeout=20.0).status is RecoveryStatus.HEALED
+    for back, answered in held:
+        heard(back, answered)
+    assert second.get(timeout=20.0).status is RecoveryStatus.HEALED
+    assert strategy.heals == 2
 
 
 def test_a_report_that_nobody_waits_for_is_on_record_when_the_orchestrator_gives_it_up(
