@@ -45,14 +45,19 @@ def answer_at_once(
     if edge is None:
         return False, None
     flags, operation, now = edge.switches.now, binding.operation, monotonic()
-    target, board = operation.resource or operation.name, edge.board
-    proof = board.proofs.get(target)
-    waits = operation.options.heal_wait > 0  # if not, a healing under way makes no difference to this call
+    target = operation.resource or operation.name
+    proof = edge.board.proofs.get(target)
     if (
         now >= snapshot.retry_at
-        or (waits and target in board.healing)
         or (proof is not None and proof.healed_at >= snapshot.since)
-        or (waits and operation.inquired is not snapshot and edge.may_be_healing(operation, snapshot))
+        # A healing under way makes no difference to a call that waits for none.
+        or (
+            operation.options.heal_wait > 0
+            and (
+                (edge.board.healing and target in edge.board.healing)
+                or (operation.inquired is not snapshot and edge.may_be_healing(operation, snapshot))
+            )
+        )
         or flags.observe_only
         or not flags.recovery_orchestrator
         or not edge.directory.is_open
