@@ -108,13 +108,24 @@ def _capture(draft: Draft, redactor: EventRedactor, local_variables: bool) -> st
     if draft.extra:
         event["extra"] = dict(draft.extra)
 
+    done: list[bool] = []
+
+    # Sentry swallows whatever a processor raises, also the interrupt of an abandoned worker, and goes on with the event
+    # as it was. So it is emptied before anything else, and dropped afterwards unless it was redacted.
     def redact(prepared: Any, hint: Any) -> Any:
+        hint["attachments"] = []  # bytes that cannot be looked through
+        whole = dict(prepared)
+        prepared.clear()
         try:
-            hint["attachments"] = []  # bytes that cannot be looked through
-            return redactor.redact(prepared)
+            redacted = redactor.redact(whole)
         except Exception as error:
             get_logger("tracker").warning("sentry_event_dropped", reason=f"not redactable: {type(error).__name__}")
             return None
+        done.append(True)
+        return redacted
+
+    def drop_unless_redacted(prepared: Any, _hint: Any) -> Any:
+        return prepared if done else None
 
     scope = draft.origin.scope if draft.origin is not None else None
     with clean_scope(scope) as current:
@@ -129,6 +140,7 @@ def _capture(draft: Draft, redactor: EventRedactor, local_variables: bool) -> st
         for name, value in draft.tags.items():
             current.set_tag(name, value)
         current.add_event_processor(redact)
+        current.add_event_processor(drop_unless_redacted)
         event_id: str | None = current.capture_event(event)
         return event_id
 

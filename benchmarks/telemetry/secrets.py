@@ -15,6 +15,7 @@ import logging
 import random
 import re
 import string
+import sys
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -146,7 +147,7 @@ def measure(secrets: int) -> list[Figure]:
     note = ", ".join(f"{name} {size / 1e6:.2f} MB" for name, size in leaks.sizes.items())
     for channel, places in leaks.found.items():
         for place in places[:3]:
-            print(f"leaked by {channel}: {place}")
+            print(f"leaked by {channel}: {place}", file=sys.stderr)
     return [
         Figure(f"secrets that left, of {leaks.planted} planted", count, "", 0, note),
         Figure("channels by which nothing came", len(leaks.silent), "", 0, ", ".join(leaks.silent)),

@@ -15,8 +15,11 @@ import sentry_sdk
 import structlog
 
 import upright
+from upright.actors.interrupt import Interrupted
+from upright.actors.sentry import capture
 from upright.actors.sentry_drafts import Source, draft_of_incident
 from upright.strategies.codes import ErrorCode
+from upright.strategies.event_redaction import EventRedactor
 from upright.strategies.incidents import Incident, Outcome
 from upright.strategies.report import RecoveryId
 from upright.testing import SentryRecorder, inject
@@ -371,6 +374,44 @@ def test_an_incident_arrives_at_a_real_endpoint_without_its_secrets() -> None:
     everything = "".join(endpoint.bodies)
     for secret in ("hunter2", "anna@example.org", "abc123def456ghi789"):
         assert secret not in everything
+
+
+class Interrupting(EventRedactor):
+    """Is interrupted in the middle, as in a worker that is abandoned when the tree stops."""
+
+    def redact(self, event: Any) -> Any:
+        raise Interrupted
+
+
+class Unprintable(EventRedactor):
+    """Cannot redact, and then cannot even say so."""
+
+    def redact(self, event: Any) -> Any:
+        raise ValueError(event)
+
+
+@pytest.mark.parametrize("redactor", [Interrupting(), Unprintable()], ids=lambda one: type(one).__name__)
+def test_an_event_whose_redaction_does_not_end_is_not_sent(redactor: EventRedactor) -> None:
+    """Sentry's SDK swallows what a processor raises, and sent the event as it was."""
+
+    def refuse(_record: Any) -> bool:
+        raise OSError("the disk of the log is full")
+
+    logger = logging.getLogger("upright")
+    recovery_id = RecoveryId(ErrorCode.NETWORK, "shop")
+    incident = Incident(recovery_id, "checkout", "shop", 1.0, None, OSError("password=hunter2"), 1.5)
+    draft = draft_of_incident(incident, Outcome.FAILED, 2.0, Source("orders"), None, incident.error)
+    with SentryRecorder() as sentry:
+        logger.addFilter(refuse)
+        try:
+            assert not capture(draft, redactor)
+        finally:
+            logger.removeFilter(refuse)
+        assert capture(draft, EventRedactor())
+        sentry.flush()
+    (event,) = sentry.events
+    assert "hunter2" not in sentry.sent
+    assert event["exception"]["values"][-1]["value"] == "password=[redacted]"
 
 
 def test_an_endpoint_that_is_not_there_holds_up_nobody() -> None:
