@@ -135,6 +135,7 @@ class _Failures:
     times: deque[float] = field(default_factory=deque)
     cooling_until: float = 0.0
     escalated_after: int = 0
+    last: str = ""  # what was tried last, and why that failed
 
 
 class HealingActor(SupervisedActor):
@@ -383,7 +384,7 @@ class HealingActor(SupervisedActor):
             self._failures.pop(healing.report.recovery_id, None)
             self._end(healing, proven=True)
             return
-        exhausted = attempt.counted and self._attempt_failed(healing, hopeless=attempt.hopeless)
+        exhausted = attempt.counted and self._attempt_failed(healing, healing.steps[-1], hopeless=attempt.hopeless)
         healing.job = healing.outcome = None
         healing.progress = Progress()
         healing.index = attempt.index + 1
@@ -426,7 +427,7 @@ class HealingActor(SupervisedActor):
 
     # Attempts and escalation.
 
-    def _attempt_failed(self, healing: _Healing, *, hopeless: bool) -> bool:
+    def _attempt_failed(self, healing: _Healing, step: RecoveryStep, *, hopeless: bool) -> bool:
         """Count a failed attempt; True if there are to be no more of them for now."""
         options, now = self._options, monotonic()
         recovery_id = healing.report.recovery_id
@@ -437,6 +438,7 @@ class HealingActor(SupervisedActor):
         while failures.times and failures.times[0] < now - options.attempt_window:
             failures.times.popleft()
         failures.times.append(now)
+        failures.last = f"{step.strategy}: {step.detail}" if step.detail else step.strategy
         if len(failures.times) < options.max_healing_attempts and not hopeless:
             return False
         attempts = failures.escalated_after = len(failures.times)
@@ -478,6 +480,15 @@ class HealingActor(SupervisedActor):
             },
             "escalated": {
                 str(recovery_id): round(failures.cooling_until - now, 1)
+                for recovery_id, failures in list(self._failures.items())
+                if failures.cooling_until > now
+            },
+            "gave_up": {
+                str(recovery_id): {
+                    "for": round(self._options.cooldown - (failures.cooling_until - now), 1),
+                    "attempts": failures.escalated_after,
+                    "last": failures.last,
+                }
                 for recovery_id, failures in list(self._failures.items())
                 if failures.cooling_until > now
             },

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import Counter, deque
 from dataclasses import dataclass
+from heapq import merge
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -36,13 +37,15 @@ from upright.strategies.report import RecoveryStatus
 from upright.strategies.window import copied
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from upright.actors.board import Board
 
 __all__ = ["CatchUp", "EventLine", "MonitorActor", "MonitorState"]
 
 _EVENTS: Final = 200
+_KEPT_AWAY: Final = 5  # one entry for a call that a circuit kept away, for so many others
+_NOTED_AGAIN: Final = 10.0  # seconds after which it is an event again that an operation's calls are kept away
 _MAX_FAULTS: Final = 3  # a listener that raised so often in a row is let go
 
 
@@ -73,7 +76,7 @@ class MonitorState:
 
     Args:
         board: Where callers and actors count.
-        history_limit: Recoveries that are kept, at least 1; the oldest goes first.
+        history_limit: Recoveries that are kept, at least 1; the oldest goes first, see `history`.
         counts: Gives what others count, by the name of the metric: `breaker_trips`, `restarts`, `zombies`. Names that
             are no metric are ignored, and without it those three are 0, but for the trips that the monitor was told.
         name: The monitor's own, under which the board counts what it lost.
@@ -93,7 +96,11 @@ class MonitorState:
         self._board = board
         self._counts = counts
         self._name = name
+        self._limit = history_limit
         self._history: deque[HistoryEntry] = deque(maxlen=history_limit)
+        # Calls that an open circuit kept away, of which an outage has thousands: they must not push out how it began.
+        self._kept_away: deque[HistoryEntry] = deque(maxlen=max(1, history_limit // _KEPT_AWAY))
+        self._noted: dict[str, float] = {}  # operations whose calls are being kept away, and when that was noted last
         self._events: deque[EventLine] = deque(maxlen=_EVENTS)
         self._listeners: dict[int, Callable[[Any], object]] = {}
         self._faults: Counter[int] = Counter()
@@ -121,12 +128,23 @@ class MonitorState:
         return self._board.refused(self._name, "RecoveryFinished")
 
     def history(self, limit: int | None = None) -> list[HistoryEntry]:
-        """Return the newest recoveries, at most `limit`, oldest first. Shared answers are not among them."""
-        return _newest(self._history, limit)
+        """Return the newest recoveries, at most `limit`, oldest first. Shared answers are not among them.
+
+        Of calls that an open circuit kept away, a fifth of `history_limit` is kept: they push out nothing else.
+        """
+        both = merge(copied(self._history), copied(self._kept_away), key=lambda entry: entry.number)
+        return _newest(both, self._limit if limit is None else min(limit, self._limit))
+
+    def outline(self, limit: int) -> list[HistoryEntry]:
+        """Return the same with the newest alone of each operation's calls that a circuit kept away."""
+        newest = {entry.operation: entry for entry in copied(self._kept_away)}
+        both = merge(copied(self._history), newest.values(), key=lambda entry: entry.number)
+        return _newest(both, limit)
 
     def events(self, limit: int | None = None) -> list[EventLine]:
         """Return the newest events, at most `limit` and 200, oldest first."""
-        return [line._replace(text=redact_text(line.text)) for line in _newest(self._events, limit)]
+        found = _newest(copied(self._events), limit)
+        return [line._replace(text=redact_text(line.text)) for line in found]
 
     def metrics(self) -> ResilienceMetrics:
         """Return the figures as of now."""
@@ -198,10 +216,28 @@ class MonitorState:
             self.joined_answers += 1
             return
         self.listed += 1
-        self._history.append(HistoryEntry.of(result, self.listed))
+        entry = HistoryEntry.of(result, self.listed)
+        if result.status is RecoveryStatus.CIRCUIT_OPEN and result.recovery_id is None:
+            self._kept_away.append(entry)
+            if self._is_noted(result.operation):
+                return
+        else:
+            self._history.append(entry)
         if result.status in (RecoveryStatus.HEALED, RecoveryStatus.RECOVERED):
             self.times.add(result.duration)
-        self.note("recovery_finished", f"{result.operation}: {result.status} in {result.duration:.3g} s")
+        self.note("recovery_finished", f"{result.operation}: {result.status} in {took(result.duration)}")
+
+    def _is_noted(self, operation: str) -> bool:
+        """Whether it was noted lately that calls of an operation are kept away; if not, that is to be done now."""
+        now = time.monotonic()
+        last = self._noted.get(operation)
+        if last is not None and now - last < _NOTED_AGAIN:
+            return True
+        self._noted.pop(operation, None)
+        self._noted[operation] = now
+        if len(self._noted) > _EVENTS:
+            del self._noted[next(iter(self._noted))]
+        return False
 
     def judged(self, event: AlertJudged) -> None:
         """Take in what has become of an alert, or that there was none."""
@@ -242,7 +278,7 @@ class MonitorActor(SupervisedActor):
         elif isinstance(message, HealingEnded):
             outcome = "healed" if message.healed else "skipped" if message.skipped else "not healed"
             shared = f", shared by {message.joined}" if message.joined else ""
-            state.note("healing_ended", f"{message.recovery_id}: {outcome} in {message.duration:.3g} s{shared}")
+            state.note("healing_ended", f"{message.recovery_id}: {outcome} in {took(message.duration)}{shared}")
         elif isinstance(message, RecoveryEscalated):
             state.escalations += 1
             text = f"{message.recovery_id}: {message.attempts} healings failed, next in {message.cooldown:g} s"
@@ -282,6 +318,11 @@ class MonitorActor(SupervisedActor):
         }
 
 
-def _newest(entries: deque[Any], limit: int | None) -> list[Any]:
-    kept = list(copied(entries))
+def took(seconds: float) -> str:
+    """Say a duration in the unit that fits it."""
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
+
+
+def _newest(entries: Iterable[Any], limit: int | None) -> list[Any]:
+    kept = list(entries)
     return kept if limit is None else kept[max(0, len(kept) - limit) :] if limit > 0 else []

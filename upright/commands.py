@@ -160,7 +160,7 @@ class _Commands:
             "metrics": self.metrics(),
             "breakers": self.breakers(),
             "events": self.events(limit),
-            "history": self.history(limit),
+            "history": list(self._parts.monitor.outline(limit)),
         }
 
 

@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     for measure, times in (
         (stuck.measure, 1_000),
         (secrets.measure, 10_000),
-        (cost.measure, 5_000),
+        (cost.measure, 3_000),
         (flood.measure, 100_000),
     ):
         for figure in measure(times // share):

@@ -227,3 +227,26 @@ def test_glance_keeps_few_keys_and_none_of_other_key_functions() -> None:
     with pytest.raises(NothingToOfferError):
         step.glance(("x" * 5_000,), {})
     assert ("x" * 5_000,) not in {args for args, _ in step._keys}
+
+
+def test_how_an_outage_began_is_not_pushed_out_of_the_history_by_what_it_kept_away(boot: Boot) -> None:
+    tree = boot(chain("op", ("cache", lambda _: "old")), limits={"history": 50}, breaker={"minimum_number_of_calls": 3})
+
+    def fail() -> str:
+        raise ConnectionError("down")
+
+    call = tree.protect("op")(fail)
+    assert [call() for _ in range(3)] == ["old"] * 3
+    wait_until(lambda: tree.breakers["op"].state is BreakerState.OPEN)
+    operation = tree.parts.operations.find("op")
+    assert operation is not None
+    for _ in range(200):
+        operation.listed_from = 0.0  # a second has passed: it is listed again
+        assert call() == "old"
+    history = tree.history()
+    kept_away = [entry for entry in history if entry.recovery_id is None]
+    assert [entry.operation for entry in history if entry.recovery_id is not None] == ["op"] * 3
+    assert len(kept_away) == 10
+    assert [entry.number for entry in history] == sorted(entry.number for entry in history)
+    assert len([line for line in tree.parts.monitor.events() if "op: CIRCUIT_OPEN" in line.text]) <= 2
+    assert len(tree.parts.monitor.outline(100)) == 4

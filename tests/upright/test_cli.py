@@ -12,15 +12,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from upright.cli.app import Target, app
-from upright.cli.findings import Level, findings
-from upright.cli.words import clean, duration
+from upright.cli.findings import Level, findings, together
+from upright.cli.words import clean, clock, duration
 from upright.control_client import ControlClient, find, find_all
 
 if TYPE_CHECKING:
@@ -325,8 +327,29 @@ def test_history_shows_what_was_tried(service: Service) -> None:
     text = run("history", "--limit", "3").output
     assert "checkout on shop  FAILED" in text
     assert "no healing strategy is registered" in text
-    assert len(run("history", "--no-steps", "-n", "2").output.splitlines()) == 3
+    assert len(run("history", "--no-steps", "--each", "-n", "2").output.splitlines()) == 3
     assert json.loads(run("history", "--json", "-n", "1").output)[0]["operation"] == "checkout"
+
+
+def test_history_shows_those_that_went_alike_once_and_how_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = {"stage": "FALLBACK", "strategy": "cached_menu", "outcome": "SUCCEEDED", "duration": 3e-5, "detail": ""}
+    entry: dict[str, Any] = {
+        "operation": "menu",
+        "resource": "cms",
+        "status": "CIRCUIT_OPEN",
+        "method": "FALLBACK",
+        "code": None,
+    }
+    entry |= {"error": None, "steps": [step], "duration": 1e-4, "started_at": 0.0}
+    entries = [{**entry, "status": "RECOVERED", "started_at": 5.0}, *({**entry, "started_at": at} for at in (6.0, 7.0))]
+    monkeypatch.setattr(Target, "connect", lambda _: nullcontext(SimpleNamespace(call=lambda *_, **__: entries)))
+    lines = run("history").output.splitlines()
+    assert [line for line in lines if "menu on cms" in line] == [
+        f"{clock(5.0)}  menu on cms  RECOVERED by fallback in 100 µs",
+        f"{clock(7.0)}  menu on cms  CIRCUIT_OPEN by fallback in 100 µs, 2 times since {clock(6.0)}",
+    ]
+    assert len([line for line in run("history", "--each").output.splitlines() if "menu on cms" in line]) == 3
+    assert run("history", "--no-steps", "-n", "1").output.splitlines()[1].split()[2:4] == ["2", "CIRCUIT_OPEN"]
 
 
 # Configuration and doctor
@@ -338,6 +361,10 @@ def test_config_shows_what_differs_and_explains_all(folder: Path) -> None:
     assert "upright.toml, key healing.timeout" in run("config").output
     rows = json.loads(run("config", "--explain", "--json").output)
     assert {row["origin"] for row in rows} == {"default", "upright.toml, key healing.timeout"}
+
+
+def test_config_says_that_a_running_service_has_its_own(service: Service) -> None:
+    assert f"upright config --pid {service.process.pid}    orders" in run("config").output
 
 
 def test_config_of_a_running_service_is_its_own(service: Service) -> None:
@@ -506,22 +533,75 @@ NODE: dict[str, Any] = {
     ],
 )
 def test_what_is_not_as_usual_with_an_actor_is_a_finding(change: Any, level: Level, words: str) -> None:
-    status = {**NODE, "children": [{**NODE, "name": "worker", **change}]}
+    status = {**NODE, "children": [{**NODE, "name": "one", **change}]}
     (finding,) = findings({"status": status})
     assert finding.level is level
     assert words in finding.what
-    assert "orders/worker" in finding.what
+    assert "orders/one" in finding.what
+
+
+def test_hundreds_of_stuck_workers_are_one_finding_and_one_line() -> None:
+    worker = {**NODE, "kind": "worker", "name": "worker"}
+    stuck = [{**worker, "busy_for": float(number)} for number in range(300)]
+    status = {**NODE, "children": [{**NODE, "name": "healers", "children": [worker, *stuck]}]}
+    (finding,) = findings({"status": status})
+    assert finding.what == "295 workers of orders/healers are stuck in a call for 4 min 59 s"
+    (one,) = together(status["children"][0]["children"])
+    assert one["name"] == "301 workers, 300 busy"
+    assert one["busy_for"] == 299.0
+
+
+def test_a_single_worker_is_shown_as_it_is() -> None:
+    worker = {**NODE, "name": "worker"}
+    assert together([NODE, worker]) == [NODE, worker]
+
+
+def _escalated(circuit: dict[str, Any]) -> dict[str, Any]:
+    story = {"for": 65.0, "attempts": 3, "last": "reconnect: OSError: refused"}
+    details = {"escalated": {"NETWORK:db": 55.0}, "gave_up": {"NETWORK:db": story}}
+    circuit = {"operation": "query", "resource": "db", "calls": 10, "since": 3.0, "wait_time": 4.0, **circuit}
+    return {"status": {**NODE, "children": [{**NODE, "name": "healing", "details": details}]}, "breakers": [circuit]}
+
+
+def test_an_escalation_says_since_when_and_why_and_what_comes_next() -> None:
+    found = findings(_escalated({"state": "OPEN", "failure_rate": 1.0}))
+    (finding,) = [one for one in found if "escalated" in one.what]
+    assert finding.level is Level.BAD
+    assert finding.what == "NETWORK:db is escalated: healing gave up 1 min 5 s ago"
+    assert finding.why == "reconnect: OSError: refused"
+    assert finding.did == "tried to heal it 3 times, and raised an event"
+    assert finding.next == "heals again, if it fails again, in 55 s"
+
+
+def test_an_escalation_of_what_works_again_is_no_problem_any_more() -> None:
+    (finding,) = findings(_escalated({"state": "CLOSED", "failure_rate": 0.0}))
+    assert finding.level is Level.WARNING
+    assert "but query works again" in finding.what
+
+
+def test_an_open_circuit_says_who_answers_instead() -> None:
+    circuit = {"operation": "menu", "state": "OPEN", "since": 9.0, "wait_time": 4.0, "rejected": 7, "cause": "x"}
+    step = {"stage": "FALLBACK", "strategy": "cached_menu", "outcome": "SUCCEEDED"}
+    kept_away = {"operation": "menu", "recovery_id": None, "status": "CIRCUIT_OPEN", "degraded": True, "steps": [step]}
+    view = {"status": NODE, "at": 1.0, "breakers": [circuit], "history": [{**kept_away, "started_at": 0.0}]}
+    (finding,) = findings(view)
+    assert finding.did == "turned 7 calls away; fallback cached_menu answers"
+    assert finding.next == "probes in 4.0 s, and closes if that works"
 
 
 def test_a_tree_without_trouble_has_no_findings() -> None:
     assert findings({"status": NODE}) == []
 
 
-def test_a_failure_that_has_been_recovered_since_is_no_news() -> None:
+def test_a_failure_that_has_been_healed_since_is_told_but_is_no_trouble() -> None:
     failed = {"recovery_id": "NETWORK:x", "operation": "x", "status": "FAILED", "started_at": 95.0, "error": None}
     view: dict[str, Any] = {"status": NODE, "at": 100.0, "history": [failed]}
     assert len(findings(view)) == 1
-    assert findings({**view, "history": [failed, {**failed, "status": "HEALED"}]}) == []
+    step = {"stage": "HEALING", "strategy": "reconnect", "outcome": "SUCCEEDED"}
+    healed = {**failed, "status": "HEALED", "started_at": 98.0, "steps": [step]}
+    (finding,) = findings({**view, "history": [failed, healed, healed]})
+    assert (finding.level, finding.did) == (Level.INFO, "healing reconnect succeeded")
+    assert finding.what == "NETWORK:x failed and was healed, 2 times, last 2.0 s ago"
     assert findings({**view, "at": 1000.0}) == []
 
 
@@ -541,7 +621,7 @@ def test_an_alert_says_when_the_limit_is_reached() -> None:
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (0.0004, "0.4 ms"),
+        (0.0004, "400 µs"),
         (0.25, "250 ms"),
         (4.2, "4.2 s"),
         (59.9, "59 s"),

@@ -44,7 +44,24 @@ def config_command(target: Target, *, as_json: bool, explain: bool, file: str | 
         output.table(("setting", "value", "from"), shown)
     else:
         output.line("All settings have their defaults; `upright config --explain` lists them.")
+    if not target.is_given and file is None:
+        _mention_running(output)
     output.print()
+
+
+def _mention_running(output: Any) -> None:
+    """Say that a running service has a configuration of its own: what was given to boot() is known to it alone."""
+    from upright.control_client import ControlError, find_all
+
+    try:
+        running = find_all()
+    except ControlError:
+        return
+    if running:
+        output.line()
+        output.line("This is what a service started here would get. What holds in one that runs:")
+        for one in running[:5]:
+            output.line(f"  upright config --pid {one.pid}" + (f"    {one.name}" if one.name else ""))
 
 
 def _running(target: Target) -> list[dict[str, Any]]:

@@ -91,17 +91,18 @@ class Output:
 
         A column that ends with a * is shortened where the terminal is too narrow, all others keep their width.
         """
+        shown = [[cell if isinstance(cell, Text) else Text(clean(cell)) for cell in row] for row in rows]
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
-        for name in columns:
+        for place, name in enumerate(columns):
+            widest = max((row[place].cell_len for row in shown), default=0) + (0 if place else indent)
             table.add_column(
                 " " * (indent if not table.columns else 0) + name.strip("+*"),
                 justify="right" if name.startswith("+") else "left",
                 no_wrap=True,
                 overflow="ellipsis",
-                min_width=None if name.endswith("*") else len(name.strip("+*")),
+                min_width=None if name.endswith("*") else max(widest, len(name.strip("+*"))),
             )
-        for row in rows:
-            cells = [cell if isinstance(cell, Text) else Text(clean(cell)) for cell in row]
+        for cells in shown:
             if indent:
                 cells[0] = Text(" " * indent).append_text(cells[0])
             table.add_row(*cells)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from upright.cli.app import PROBLEM, Target, as_json, target
-from upright.cli.findings import Finding, Level, findings
+from upright.cli.findings import Finding, Level, findings, together
 from upright.control_client import CommandRefused, ControlClient, ControlError, NotReachable
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["overview", "render", "status_command"]
 
+_LIMIT: Final = 100  # recoveries that are looked at for what became of them
 _SIGNS: Final = {Level.BAD: ("✖", "bold red"), Level.WARNING: ("▲", "yellow"), Level.INFO: ("·", "cyan")}
 
 
@@ -58,7 +59,7 @@ def status_command(target: Target, *, as_json: bool, watch: bool, interval: floa
 def overview(client: ControlClient) -> dict[str, Any]:
     """Ask a tree for all that there is to show; a server that knows only `status` will do."""
     try:
-        view = client.call("overview")
+        view = client.call("overview", limit=_LIMIT)
     except CommandRefused as error:
         if error.kind != "unknown_command":
             raise
@@ -178,7 +179,7 @@ def _drawn(node: Mapping[str, Any], before: str = "", branch: str = "") -> Itera
     """Yield every node with its name behind the branches of the tree."""
     yield before + branch + str(node["name"]), node
     below = before + {"": "", "├── ": "│   ", "└── ": "    "}[branch]
-    children = node.get("children") or ()
+    children = together(node.get("children") or ())
     for number, child in enumerate(children, 1):
         yield from _drawn(child, below, "└── " if number == len(children) else "├── ")
 

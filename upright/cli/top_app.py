@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from textual.app import App
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import DataTable, Footer, Label, Sparkline, Static, Tree
+from textual.widgets import DataTable, Footer, Label, Static, Tree
 
 from upright.cli import top_panes
 from upright.cli.app import Failure
 from upright.cli.breaker import force
+from upright.cli.findings import together
 from upright.cli.status import overview
 from upright.cli.words import clean
 from upright.control_client import ControlError
@@ -59,7 +60,7 @@ class TopApp(App[None]):
     #right { width: 3fr; }
     #tree { height: 1fr; background: $surface; }
     #risk-pane { height: 7; }
-    #risk-line { height: 2; }
+    #risk-line { height: 1; }
     #problems-pane { height: 1fr; }
     #circuits { height: 1fr; background: $surface; }
     #events-pane { height: 11; }
@@ -67,8 +68,6 @@ class TopApp(App[None]):
     .-short #events-pane { height: 5; }
     .-short #risk-pane { height: 4; }
     .-short #risk-line { display: none; }
-    Sparkline > .sparkline--max-color { color: $warning; }
-    Sparkline > .sparkline--min-color { color: $success; }
     """
 
     def __init__(self, target: Target, interval: float) -> None:
@@ -94,7 +93,7 @@ class TopApp(App[None]):
                 yield tree
                 with Vertical(id="risk-pane", classes="pane") as pane:
                     pane.border_title = "risk"
-                    yield Sparkline([], id="risk-line")
+                    yield Static(id="risk-line")
                     yield Static(id="risk")
             with Vertical(id="right"):
                 with VerticalScroll(id="problems-pane", classes="pane") as pane:
@@ -166,7 +165,7 @@ class TopApp(App[None]):
         self._static("problems", top_panes.problems(view))
         self._static("risk", top_panes.risk(view))
         self._static("events", top_panes.event_lines(view))
-        self.query_one("#risk-line", Sparkline).data = top_panes.risk_points(view)
+        self._static("risk-line", top_panes.risk_line(view, self.screen_stack[0].query_one("#risk-line").size.width))
         self._update_tree(view["status"])
         self._update_circuits(view.get("breakers") or [])
         if isinstance(self.screen, _Inside):
@@ -186,11 +185,12 @@ class TopApp(App[None]):
                 node.remove()
 
     def _place(self, parent: TreeNode[str], before: str, status: Mapping[str, Any], seen: set[str]) -> None:
-        path = f"{before}/{status['name']}" if before else str(status["name"])
+        name = status.get("key") or status["name"]
+        path = f"{before}/{name}" if before else str(name)
         while path in seen:  # children of a dynamic supervisor may share a name
             path += "'"
         seen.add(path)
-        label, children = top_panes.node_label(status), status.get("children") or ()
+        label, children = top_panes.node_label(status), together(status.get("children") or ())
         node = self._tree_nodes.get(path)
         if node is None:
             node = parent.add(label, data=path, expand=True, allow_expand=bool(children))

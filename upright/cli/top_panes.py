@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.text import Text
 
-from upright.cli.findings import Level, findings, nodes
+from upright.cli.findings import Level, findings, nodes, together
 from upright.cli.output import styled
 from upright.cli.words import clean, clock, count, duration, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = [
     "CIRCUIT_COLUMNS",
@@ -22,11 +23,13 @@ __all__ = [
     "node_label",
     "problems",
     "risk",
-    "risk_points",
+    "risk_line",
 ]
 
 CIRCUIT_COLUMNS: Final = ("circuit", "state", "for", "calls", "failed", "slow", "rejected")
+_BARS: Final = "▁▂▃▄▅▆▇█"
 _SIGNS: Final = {Level.BAD: ("✖ ", "bold red"), Level.WARNING: ("▲ ", "yellow"), Level.INFO: ("· ", "cyan")}
+_TOOK: Final = re.compile(r" in [0-9.e+-]+ m?s\b")
 _FACTORS: Final = {
     "memory": ("memory", percent),
     "response_time": ("response", lambda ms: f"{ms:.0f} ms"),
@@ -111,9 +114,13 @@ def _predictor(view: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
 
 
-def risk_points(view: Mapping[str, Any]) -> list[float]:
-    """Return the newest risk scores, 0 to 100, oldest first."""
-    return [float(points) for points in _predictor(view).get("recent_points") or ()]
+def risk_line(view: Mapping[str, Any], width: int) -> Text:
+    """Draw the newest risk scores, the oldest first; a full block is 100 %, whatever the others are."""
+    text = Text(no_wrap=True)
+    for points in list(_predictor(view).get("recent_points") or ())[-max(1, width) :]:
+        style = "green" if points <= 40 else "yellow" if points <= 60 else "bold red"
+        text.append(_BARS[min(len(_BARS) - 1, int(points * len(_BARS) / 100))], style)
+    return text
 
 
 def risk(view: Mapping[str, Any]) -> Text:
@@ -135,12 +142,18 @@ def risk(view: Mapping[str, Any]) -> Text:
 
 
 def event_lines(view: Mapping[str, Any]) -> Text:
-    """Say the last events, the newest first."""
+    """Say the last events, the newest first; those that differ only in how long they took are said once."""
     text = Text(no_wrap=True, overflow="ellipsis")
+    alike: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for event in reversed(view.get("events") or ()):
-        text.append(f"{clock(event['at'])}  ", "dim")
-        text.append(f"{clean(event['name']):<18} ", "cyan")
-        text.append(clean(event["text"]) + "\n")
+        alike.setdefault((event["name"], _TOOK.sub("", event["text"])), []).append(event)
+    for (name, said), events in alike.items():
+        text.append(f"{clock(events[0]['at'])}  ", "dim")
+        text.append(f"{clean(name):<18} ", "cyan")
+        text.append(clean(said if len(events) > 1 else events[0]["text"]))
+        if len(events) > 1:
+            text.append(f", {count(len(events), 'time')} since {clock(events[-1]['at'])}", "dim")
+        text.append("\n")
     text.rstrip()
     return text or Text("Nothing has happened yet.", "dim")
 
@@ -150,13 +163,21 @@ def inside(view: Mapping[str, Any], kind: str, name: str) -> Text:
     if kind == "circuit":
         found: Any = next((one for one in view.get("breakers") or () if one["operation"] == name), None)
     else:
-        found = next((node for path, node in nodes(view["status"]) if path == name), None)
+        found = next((node for path, node in _shown_nodes(view["status"]) if path == name), None)
     if found is None:
         return Text("It is gone.", "yellow")
     text = Text()
     _say(text, {key: value for key, value in found.items() if key != "children"}, 0)
     text.rstrip()
     return text
+
+
+def _shown_nodes(node: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    own = str(node.get("key") or node["name"])
+    path = f"{before}/{own}" if before else own
+    yield path, {key: value for key, value in node.items() if key != "key"}
+    for child in together(node.get("children") or ()):
+        yield from _shown_nodes(child, path)
 
 
 def _say(text: Text, value: Any, depth: int) -> None:
@@ -170,7 +191,7 @@ def _say(text: Text, value: Any, depth: int) -> None:
             text.append("\n")
             _say(text, one, depth + 1)
         else:
-            text.append(_plain(one) + "\n")
+            text.append(_SAID.get(key, _plain)(one) + "\n")
 
 
 def _is_flat(value: dict[str, Any] | list[Any]) -> bool:
@@ -185,3 +206,18 @@ def _plain(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(_plain(one) for one in value)
     return clean(value)
+
+
+def _time(value: Any) -> str:
+    return duration(value) if isinstance(value, int | float) else _plain(value)
+
+
+def _rate(value: Any) -> str:
+    return percent(value) if isinstance(value, int | float) else _plain(value)
+
+
+# What the units are of what actors and circuits say of themselves.
+_SAID: Final[Mapping[Any, Callable[[Any], str]]] = {
+    **dict.fromkeys(("uptime", "busy_for", "since", "wait_time", "for"), _time),
+    **dict.fromkeys(("failure_rate", "slow_rate"), _rate),
+}

@@ -27,10 +27,12 @@ def duration(seconds: float | None) -> str:
 
     Examples:
         >>> [duration(s) for s in (0.0004, 0.25, 4.2, 75, 7500, 200000, None)]
-        ['0.4 ms', '250 ms', '4.2 s', '1 min 15 s', '2 h 5 min', '2 d 7 h', '-']
+        ['400 µs', '250 ms', '4.2 s', '1 min 15 s', '2 h 5 min', '2 d 7 h', '-']
     """
     if seconds is None:
         return "-"
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.0f} µs"
     if seconds < 1:
         return f"{seconds * 1000:.3g} ms"
     if seconds < 60:
