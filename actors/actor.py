@@ -5,6 +5,7 @@ What pykka documents for ThreadingActor stays true, with the differences that it
 
 from __future__ import annotations
 
+import logging
 from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
@@ -16,6 +17,7 @@ from upright.actors import registry
 from upright.actors.address import Address
 from upright.actors.errors import Ignore
 from upright.actors.exits import NORMAL
+from upright.actors.hooks import log_quietly
 from upright.actors.incarnation import Incarnation
 from upright.actors.ledger import Ticket
 from upright.actors.life import StopNow
@@ -23,6 +25,7 @@ from upright.actors.mailbox import DEFAULT_MAILBOX_LIMIT, Lane
 from upright.actors.messages import Entrusted, Provoke, Stop
 from upright.actors.reply import ReplyFuture
 from upright.strategies.errors import ConfigError
+from upright.strategies.foreign import is_of, shown
 from upright.strategies.options import is_finite_number
 
 if TYPE_CHECKING:
@@ -193,6 +196,15 @@ class SupervisedActor(pykka.ThreadingActor):
         """Return what was accepted and not answered yet, by this incarnation or those before it, oldest first."""
         return self._address.ledger.tickets()
 
+    def on_receive(self, message: Any) -> Any:
+        """Handle one message, and return what its asker gets.
+
+        By default a warning is logged, as in pykka, with the first 200 characters of the message's text; a message that
+        has no text, or raises when asked for one, is named by its type. Call `super().on_receive(message)` for messages
+        that your actor does not handle.
+        """
+        log_quietly(logging.WARNING, "Unexpected message received by %s: %s", self, shown(message, text=str))
+
     # For kinds of actors with a life of their own (supervisors), so that a subclass may override the hooks freely.
 
     def set_up(self) -> None:
@@ -232,6 +244,6 @@ class SupervisedActor(pykka.ThreadingActor):
 
     def _stop_in_order(self, message: Any) -> None:
         incarnation = self._incarnation
-        if isinstance(message, Stop) and incarnation is not None and message.incarnation != incarnation.number:
+        if is_of(message, Stop) and incarnation is not None and message.incarnation != incarnation.number:
             return  # meant for an earlier incarnation, which ended in another way before it came to this
         raise StopNow

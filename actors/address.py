@@ -27,6 +27,7 @@ from upright.actors.mailbox import DEFAULT_MAILBOX_LIMIT, Lane
 from upright.actors.messages import Stop, SystemMessage
 from upright.actors.monitors import MonitorRef, Monitors
 from upright.actors.reply import ReplyFuture
+from upright.strategies.foreign import is_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -314,8 +315,8 @@ class Address(pykka.ActorRef[A], Generic[A]):
         """Answer what waits in a mailbox that was closed; from any thread, any number of times."""
 
         def take(message: Any, reply: Answer | None) -> None:
-            if isinstance(message, SystemMessage):
-                if isinstance(message, Stop) and message.reply_to is not None:
+            if is_of(message, SystemMessage):
+                if is_of(message, Stop) and message.reply_to is not None:
                     self._answer_when_down(lane, message.reply_to, True)
                 return
             if reply is not None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from upright.actors.actor import SupervisedActor
 from upright.actors.control_link import Link, Request
 from upright.actors.control_wire import VERSION, ErrorKind, Refused, answer, parse, refusal
+from upright.actors.exits import describe
 from upright.actors.log import get_logger
 from upright.actors.runtime_dir import (
     HAS_UNIX_SOCKETS,
@@ -325,8 +326,8 @@ def _check_parent(folder: Path) -> None:
 
 def _report(address: Address[Any], error: BaseException) -> None:
     with suppress(Exception):  # the actor is gone as well
-        address.tell(LinkFailed(f"{type(error).__name__}: {error}"))
+        address.tell(LinkFailed(describe(error)))
 
 
 def _told(error: Exception) -> str:
-    return redact_text(f"{type(error).__name__}: {error}")
+    return redact_text(describe(error, 2_000))

@@ -18,6 +18,8 @@ from enum import Enum, StrEnum
 from typing import Any, Final
 
 from upright.actors.errors import Reply
+from upright.actors.exits import describe
+from upright.strategies.foreign import shown
 
 __all__ = ["MAX_ANSWER", "MAX_REQUEST", "VERSION", "ErrorKind", "Refused", "answer", "parse", "plain", "refusal"]
 
@@ -143,8 +145,4 @@ def _key(key: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    try:
-        text = f"{type(value).__name__}: {value}" if isinstance(value, BaseException) else repr(value)
-    except Exception:
-        return f"<{type(value).__name__}>"
-    return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 3] + "..."
+    return describe(value, _MAX_TEXT) if isinstance(value, BaseException) else shown(value, _MAX_TEXT)

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from upright.actors.worker import JobFailed
+from upright.strategies.foreign import is_of, kind_of
 from upright.strategies.report import RecoveryMethod, RecoveryResult, RecoveryStatus, RecoveryStep, Stage, StepOutcome
 
 if TYPE_CHECKING:
@@ -103,8 +104,8 @@ class HandedOn:
         return self._ticket.answer(result)
 
     def fail(self, error: BaseException) -> bool:
-        cause = error.error if isinstance(error, JobFailed) else error
-        step = RecoveryStep(Stage.FALLBACK, "worker", StepOutcome.FAILED, 0.0, type(cause).__name__)
+        cause = error.error if is_of(error, JobFailed) else error
+        step = RecoveryStep(Stage.FALLBACK, "worker", StepOutcome.FAILED, 0.0, kind_of(cause))
         counsel = Counsel(healed=False, joined=self._counsel.joined, steps=(*self._counsel.steps, step))
         return self._ticket.answer(result_of(self._report, counsel))
 

@@ -29,6 +29,7 @@ from upright.strategies.classification import Classification, classify
 from upright.strategies.codes import ErrorCode
 from upright.strategies.errors import CircuitOpenError
 from upright.strategies.fallback.chain import FallbackStep, NothingToOfferError, RefusedError, Substitute
+from upright.strategies.foreign import Interruption, is_of, shown
 from upright.strategies.idempotency import is_repeatable
 from upright.strategies.permits import ProbeOutcome
 from upright.strategies.report import (
@@ -59,6 +60,7 @@ __all__ = ["Call", "Edge", "Ending", "Tried", "note_failure", "result_of_success
 
 _FRESHLY_HEALED: Final = 5.0  # seconds after a proven healing in which a half-open circuit is waited for
 _GATE_WAIT: Final = 5.0  # seconds that a call waits for those before it to be made again after a shared healing
+_DETAIL: Final = 1_000  # characters of what a step says about itself
 _GRACE: Final = 0.5  # seconds beyond heal_wait after which the orchestrator is taken to be out of order
 
 
@@ -544,11 +546,11 @@ class Edge:
                 self._gave(chain, index, step, now)
                 return given
             # Having nothing for this call, and refusing it, are no failures of the step.
-            skipped = isinstance(error, NothingToOfferError)
+            skipped = is_of(error, NothingToOfferError)
             outcome = StepOutcome.SKIPPED if skipped else StepOutcome.FAILED
-            detail = str(error) if skipped else describe(error)
+            detail = shown(error, _DETAIL, str) if skipped else describe(error)
             call.steps.append(RecoveryStep(Stage.FALLBACK, step.name, outcome, now - began, detail))
-            if isinstance(error, RefusedError):
+            if is_of(error, RefusedError):
                 call.refusal = error
                 break
             if not skipped:
@@ -647,7 +649,7 @@ def result_of_success(call: Call, value: Any) -> RecoveryResult:
 
 def classify_for_retry(error: BaseException) -> Classification:
     """Classify for the retry stage: a rejection by the circuit ends it, since waiting it out is not retrying."""
-    if isinstance(error, CircuitOpenError):
+    if is_of(error, CircuitOpenError):
         return Classification(ErrorCode.UNKNOWN, permanent=True, reason="circuit open", healable=False)
     return classify(error, time.time())  # the wall clock only reads a Retry-After that is a date
 
@@ -658,5 +660,7 @@ def note_failure(error: BaseException | None, internal: BaseException) -> None:
         get_logger("edge").log(logging.ERROR, "recovery_broke", error=describe(internal), exc_info=internal)
         if error is not None:
             error.add_note(f"upright could not recover from this, for a reason of its own: {describe(internal)}")
-    except Exception:
+    except (KeyboardInterrupt, Interruption):
+        raise
+    except BaseException:  # a foreign add_note may do anything
         logging.getLogger("upright").debug("could not note a failure", exc_info=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from upright.strategies.errors import UprightError
+from upright.strategies.foreign import kind_of, shown
 
 __all__ = ["NORMAL", "Crashed", "ExitReason", "Hung", "Killed", "Normal", "Shutdown", "is_clean"]
 
@@ -58,7 +59,7 @@ class Shutdown(UprightError):  # noqa: N818 - it is an exit reason first, and an
         return hash(Shutdown)
 
     def __str__(self) -> str:
-        return "shutdown" if self.detail is None else f"shutdown: {_text(self.detail)}"
+        return "shutdown" if self.detail is None else f"shutdown: {shown(self.detail, text=str)}"
 
     def __repr__(self) -> str:
         return f"Shutdown({self.detail!r})"
@@ -121,14 +122,6 @@ def is_clean(reason: ExitReason) -> bool:
 
 def describe(error: BaseException, limit: int = 200) -> str:
     """Return `Type: text` of an exception, shortened to `limit`; never raises, however hostile its `__str__`."""
-    text = _text(error)
-    name = type(error).__name__
+    text, name = shown(error, limit, str), kind_of(error)
     whole = f"{name}: {text}" if text else name
     return whole if len(whole) <= limit else whole[: limit - 3] + "..."
-
-
-def _text(value: Any) -> str:
-    try:
-        return str(value)
-    except BaseException as broken:
-        return f"<str() raised {type(broken).__name__}>"

@@ -12,6 +12,7 @@ from upright.actors.exits import describe
 from upright.actors.interrupt import Interrupted
 from upright.strategies.classification import classify, is_passthrough
 from upright.strategies.codes import ErrorCode
+from upright.strategies.foreign import is_of
 from upright.strategies.healing.base import HealingFailed
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _unfit(index: int, error: BaseException) -> HealingAttempt:
 
 
 def _failed(index: int, error: BaseException) -> HealingAttempt:
-    cause = error.__cause__ if isinstance(error, HealingFailed) else error
+    cause = error.__cause__ if is_of(error, HealingFailed) else error
     hopeless = cause is not None and not is_passthrough(cause) and _is_hopeless(cause)
     return HealingAttempt(index, detail=describe(error), hopeless=hopeless)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from upright.actors.exits import Crashed, Shutdown
 from upright.actors.interrupt import Interrupted
+from upright.strategies.foreign import is_of, traceback_of
 
 if TYPE_CHECKING:
     from upright.actors.actor import SupervisedActor
@@ -47,11 +48,11 @@ def run_last_hook(actor: SupervisedActor, reason: ExitReason, *, alone: bool) ->
         else:
             if alone:
                 _log_failure(actor, error)
-            actor.on_failure(type(error), error, error.__traceback__)
+            actor.on_failure(type(error), error, traceback_of(error))
     except Interrupted:
         raise
     except BaseException as broken:
-        if error is None and isinstance(broken, Shutdown):
+        if error is None and is_of(broken, Shutdown):
             return broken
         if error is not None or alone:
             _log_failure(actor, broken)

@@ -27,6 +27,7 @@ from upright.actors.interrupt import Interrupted
 from upright.actors.letters import dead_letters
 from upright.actors.life import Life
 from upright.actors.messages import SystemMessage
+from upright.strategies.foreign import is_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,7 +137,7 @@ class Incarnation(Life):
         if item is not None and busy:
             message, reply = item
             known = reply is not None and not reply.fail(killed)
-            if not known and not isinstance(message, SystemMessage):
+            if not known and not is_of(message, SystemMessage):
                 dead_letters.add(address.name, message, letter)
         self._leave_tickets()
         self._answer_stops()

@@ -13,6 +13,8 @@ from _thread import allocate_lock, get_ident
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from upright.strategies.foreign import Interruption
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -21,7 +23,7 @@ __all__ = ["Interrupted", "Reach", "shielded"]
 _reaches: dict[int, Reach] = {}  # by thread identifier; each thread enters and removes its own
 
 
-class Interrupted(BaseException):  # not an error: thrown to end a thread
+class Interrupted(Interruption):
     """Thrown into the thread of a detached incarnation. Not to be caught: the replacement is running already."""
 
 

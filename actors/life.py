@@ -28,6 +28,7 @@ from upright.actors.mailbox import WAKE
 from upright.actors.messages import ChildExited, Entrusted, Stop, SystemMessage
 from upright.actors.timers import Timers
 from upright.strategies.clock import get_clock
+from upright.strategies.foreign import is_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -221,13 +222,13 @@ class Life:
                 message = system.popleft()
             except IndexError:
                 return None  # an address that is being closed was faster
-            if isinstance(message, Stop):
+            if is_of(message, Stop):
                 if message.incarnation not in (None, self.number):
                     continue
                 self._stops.append(message)
             self.busy_since = self.now()
             self.current = (message, None)
-            if isinstance(message, Stop):
+            if is_of(message, Stop):
                 return message.reason  # still in hand: an on_stop that hangs is a hang as well
             if self.detached:
                 system.appendleft(message)
@@ -255,7 +256,7 @@ class Life:
         """Decide what an exception from a handler means: None if the actor lives on, else its exit reason."""
         item = self.current
         reply = item[1] if item is not None else None
-        if isinstance(error, Reply) and not (item is not None and isinstance(item[0], Entrusted)):
+        if is_of(error, Reply) and not (item is not None and is_of(item[0], Entrusted)):
             if reply is not None:
                 reply.fail(error)
             else:
@@ -263,11 +264,11 @@ class Life:
             return None
         if self.detached:
             return Killed()
-        if isinstance(error, StopNow):
+        if is_of(error, StopNow):
             return error.reason
         if reply is not None and self.address.owner is None:
             log_quietly(logging.INFO, "Exception returned from %s to caller:", self.actor, error=error)
-        return error if isinstance(error, Shutdown) else Crashed(error)
+        return error if is_of(error, Shutdown) else Crashed(error)
 
     def _end(self, reason: ExitReason) -> None:
         address, actor = self.address, self.actor
@@ -320,7 +321,7 @@ class Life:
                     reply.fail(reason)
                 else:
                     reply.answer(None)
-        if item is not None and isinstance(reason, Crashed) and not isinstance(item[0], SystemMessage):
+        if item is not None and isinstance(reason, Crashed) and not is_of(item[0], SystemMessage):
             dead_letters.add(address.name, item[0], f"the actor crashed while handling it: {reason}")
 
     def _leave_tickets(self) -> None:
@@ -339,7 +340,7 @@ class Life:
                 message = system.popleft()
             except IndexError:
                 break
-            if isinstance(message, Stop) and message.incarnation in (None, self.number):
+            if is_of(message, Stop) and message.incarnation in (None, self.number):
                 self._stops.append(message)
             else:
                 left.append(message)

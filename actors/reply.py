@@ -23,6 +23,7 @@ import pykka
 from upright.actors.errors import AskTimeout
 from upright.actors.interrupt import shielded
 from upright.actors.messages import Answered
+from upright.strategies.foreign import traceback_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -118,7 +119,7 @@ class ReplyFuture(pykka.ThreadingFuture[T]):
 
     def fail(self, error: BaseException) -> bool:
         """Set an exception, which `get` raises with its traceback; False if the reply was set before."""
-        return self._settle((None, error, error.__traceback__))
+        return self._settle((None, error, traceback_of(error)))
 
     def _settle(self, outcome: _Outcome) -> bool:
         first = self._outcomes.setdefault("it", outcome) is outcome
@@ -211,7 +212,7 @@ class ReplyFuture(pykka.ThreadingFuture[T]):
             assert outcome is not None  # the gate opens only after the outcome was stored  # noqa: S101
         value, error, traceback = outcome
         if error is not None:
-            raise error.with_traceback(traceback)
+            raise BaseException.with_traceback(error, traceback)  # past a method of its own that stands before it
         return value
 
     def _hooked(self, timeout: float | None) -> Any:

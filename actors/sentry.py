@@ -9,11 +9,13 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from upright.actors.exits import describe
 from upright.actors.log import get_logger
+from upright.strategies.foreign import Interruption, is_of, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,6 +54,10 @@ class Draft:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+class _CannotBeShown(Exception):  # noqa: N818 - a fact about what is to be sent
+    """An event cannot be made of this, or not be redacted."""
+
+
 def is_on() -> bool:
     """Whether the application has initialised Sentry."""
     sentry = sys.modules.get("sentry_sdk")
@@ -82,7 +88,17 @@ def capture(draft: Draft, redactor: EventRedactor, *, local_variables: bool = Tr
     if not is_on():
         return False
     context = draft.origin.context.copy() if draft.origin is not None else copy_context()
-    return bool(context.run(_capture, draft, redactor, local_variables))
+    try:
+        return bool(context.run(_capture, draft, redactor, local_variables))
+    except (KeyboardInterrupt, Interruption):
+        raise
+    except BaseException as broken:
+        if draft.error is None or (is_of(broken, Exception) and not is_of(broken, _CannotBeShown)):
+            raise
+        # Something in the exception or its frames cannot be looked at: the incident is told all the same.
+        why = f"{kind_of(draft.error)}, not shown: {describe(broken)}"
+        bare = replace(draft, error=None, extra={**draft.extra, "exception": why})
+        return bool(context.run(_capture, bare, redactor, local_variables))
 
 
 def _capture(draft: Draft, redactor: EventRedactor, local_variables: bool) -> str | None:  # noqa: FBT001 - run()
@@ -97,7 +113,10 @@ def _capture(draft: Draft, redactor: EventRedactor, local_variables: bool) -> st
         mechanism = {"type": "upright", "handled": True}
         # Without the hint that goes with it, for Sentry's deduplication would drop the second event of an incident, or
         # the only one if the application has just captured the same exception.
-        of_error, _ = event_from_exception(draft.error, client_options=options, mechanism=mechanism)
+        try:
+            of_error, _ = event_from_exception(draft.error, client_options=options, mechanism=mechanism)
+        except Exception as broken:
+            raise _CannotBeShown(describe(broken)) from None
         event = {**of_error, **event}
     event |= {
         "level": draft.level,
@@ -108,6 +127,7 @@ def _capture(draft: Draft, redactor: EventRedactor, local_variables: bool) -> st
     if draft.extra:
         event["extra"] = dict(draft.extra)
 
+    unfit: list[str] = []
     done: list[bool] = []
 
     # Sentry swallows whatever a processor raises, also the interrupt of an abandoned worker, and goes on with the event
@@ -119,7 +139,8 @@ def _capture(draft: Draft, redactor: EventRedactor, local_variables: bool) -> st
         try:
             redacted = redactor.redact(whole)
         except Exception as error:
-            get_logger("tracker").warning("sentry_event_dropped", reason=f"not redactable: {type(error).__name__}")
+            get_logger("tracker").warning("sentry_event_dropped", reason=f"not redactable: {kind_of(error)}")
+            unfit.append(describe(error))
             return None
         done.append(True)
         return redacted
@@ -142,7 +163,9 @@ def _capture(draft: Draft, redactor: EventRedactor, local_variables: bool) -> st
         current.add_event_processor(redact)
         current.add_event_processor(drop_unless_redacted)
         event_id: str | None = current.capture_event(event)
-        return event_id
+    if unfit:
+        raise _CannotBeShown(unfit[0])
+    return event_id
 
 
 @contextmanager

@@ -33,6 +33,7 @@ from upright.actors.sentry_drafts import Source, draft_of_alert, draft_of_incide
 from upright.actors.sentry_metrics import send_duration, send_figures
 from upright.strategies.clock import get_clock
 from upright.strategies.event_redaction import EventRedactor
+from upright.strategies.foreign import kind_of
 from upright.strategies.incidents import Incidents, Outcome
 from upright.strategies.rate_limit import RateLimit
 from upright.strategies.redaction import redact_error, redact_text, type_name
@@ -301,8 +302,8 @@ class TrackerActor(SupervisedActor):
             draft = _with_details(draft, held_back=held)
         try:
             return capture(draft, self._redactor, local_variables=self._options.local_variables)
-        except Exception as error:  # Sentry's client, its hooks or its transport
-            get_logger("tracker").log(logging.WARNING, "sentry_failed", error=type(error).__name__, kind=draft.kind)
+        except Exception as error:  # of Sentry's client, its hooks or its transport
+            get_logger("tracker").log(logging.WARNING, "sentry_failed", error=kind_of(error), kind=draft.kind)
             return False
 
     def _count_sent(self, draft: Draft, *, taken: bool) -> None:

@@ -19,6 +19,7 @@ from pykka.messages import ProxyCall
 from upright.actors.actor import SupervisedActor
 from upright.actors.errors import ActorKilled, ActorStopped, Reply
 from upright.actors.interrupt import Interrupted, shielded
+from upright.strategies.foreign import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ class JobFailed(Reply):
     """A job raised; the worker lives on. `error` is what it raised."""
 
     def __init__(self, error: BaseException) -> None:
-        super().__init__(str(type(error).__name__))
+        super().__init__(kind_of(error))
         self.error = error
 
 

@@ -23,6 +23,7 @@ from upright.strategies.codes import TRAITS, ErrorCode
 from upright.strategies.driver_errors import KNOWN_TYPES, RPC_PACKAGES
 from upright.strategies.errors import ConfigError
 from upright.strategies.evidence import attribute, evidence_of, retry_after_of
+from upright.strategies.foreign import Interruption, is_of, traceback_of
 from upright.strategies.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def is_passthrough(error: BaseException) -> bool:
     Everything outside `Exception`: KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError, and
     what other frameworks put there for the same reason (`trio.Cancelled`, groups that hold one of these).
     """
-    return not isinstance(error, Exception)
+    return not is_of(error, Exception)
 
 
 def classify(error: BaseException, wall: float | None = None) -> Classification:
@@ -111,12 +112,14 @@ def classify(error: BaseException, wall: float | None = None) -> Classification:
         >>> classify(ValueError("no such plan")).permanent
         True
     """
-    if not isinstance(error, Exception):
+    if not is_of(error, Exception):
         return _PASSTHROUGH
     try:
         known = _plain(error)
         return _classify(error, wall, depth=0) if known is None else known
-    except Exception:  # anything an error does when looked at; the application's own error must come out
+    except (KeyboardInterrupt, Interruption):
+        raise
+    except BaseException:  # anything an error does when looked at; the application's own error must come out
         return _HOSTILE
 
 
@@ -286,7 +289,7 @@ def _is_inside_rpc(error: BaseException) -> bool:
     """
     frames = 0
     for link in _links(error):
-        traceback = link.__traceback__
+        traceback = traceback_of(link)
         while traceback is not None and frames < _MAX_FRAMES:
             module = traceback.tb_frame.f_globals.get("__name__")
             if isinstance(module, str) and module.partition(".")[0] in RPC_PACKAGES:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from upright.strategies.foreign import shown
+
 __all__ = ["CircuitOpenError", "ConfigError", "UprightError"]
 
 
@@ -14,7 +16,7 @@ class UprightError(Exception):
 class ConfigError(UprightError, ValueError):
     """An option has a value that is not allowed.
 
-    The text always reads `<Type>.<field> must be <rule>, got <repr>`.
+    The text always reads `<Type>.<field> must be <rule>, got <repr>`; of the repr 200 characters at most.
 
     Attributes:
         field: Where the value was given, as `Type.field` or as a dotted path of the configuration.
@@ -23,7 +25,7 @@ class ConfigError(UprightError, ValueError):
     """
 
     def __init__(self, field: str, value: Any, allowed: str) -> None:
-        super().__init__(f"{field} must be {allowed}, got {value!r}")
+        super().__init__(f"{field} must be {allowed}, got {shown(value)}")
         self.field = field
         self.value = value
         self.allowed = allowed

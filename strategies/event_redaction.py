@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from upright.strategies.foreign import is_of, kind_of
 from upright.strategies.redaction import RedactionLimits, Redactor
 from upright.strategies.secret_shapes import SECRET
 
@@ -163,7 +164,7 @@ class EventRedactor:
 
 def _is_annotated(value: Any) -> bool:
     """Whether this is the SDK's AnnotatedValue: a value with a remark such as how long it was before it was cut."""
-    return type(value).__name__ == "AnnotatedValue" and hasattr(value, "value") and hasattr(value, "metadata")
+    return kind_of(value) == "AnnotatedValue" and hasattr(value, "value") and hasattr(value, "metadata")
 
 
 def _plain(value: Any) -> Any:
@@ -174,10 +175,10 @@ def _plain(value: Any) -> Any:
 def _unannotated(value: Any, depth: int) -> Any:
     if _is_annotated(value):
         value = value.value
-    if depth <= 0 or not isinstance(value, dict | list):
+    if depth <= 0 or not (is_of(value, dict) or is_of(value, list)):
         return value
-    if isinstance(value, dict):
-        if not any(_is_annotated(item) or isinstance(item, dict | list) for item in list(value.values())):
+    if is_of(value, dict):
+        if not any(_is_annotated(item) or is_of(item, dict) or is_of(item, list) for item in list(value.values())):
             return value
         return {key: _unannotated(item, depth - 1) for key, item in list(value.items())}
     if len(value) > 1_000:

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from upright.strategies.codes import ErrorCode
+from upright.strategies.foreign import Interruption, plain_text
 from upright.strategies.http_status import retry_after_of_headers, verdict_of_status
 from upright.strategies.smtp_reply import verdict_of_smtp_replies
 from upright.strategies.sqlstate import verdict_of_sqlstate, verdict_of_startup_message
@@ -96,7 +97,9 @@ def attribute(error: object, name: str) -> Any:
     """`error.name`, or None where there is none or looking at it fails."""
     try:
         return getattr(error, name, None)
-    except Exception:  # a property of a foreign class may do anything
+    except (KeyboardInterrupt, Interruption):
+        raise
+    except BaseException:  # a property of a foreign class may do anything
         return None
 
 
@@ -205,7 +208,4 @@ def _evidence_of_sqlite(error: Exception, name: str) -> tuple[Verdict, str] | No
 
 
 def _text(error: Exception) -> str:
-    try:
-        return str(error)[:_MAX_TEXT]
-    except Exception:  # a foreign __str__ may do anything
-        return ""
+    return (plain_text(error) or "")[:_MAX_TEXT]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from upright.strategies.foreign import kind_of
 from upright.strategies.redaction import redact_error
 
 __all__ = ["failure_text"]
@@ -17,5 +18,5 @@ def failure_text(error: BaseException) -> str:
         'ValueError: no such plan'
     """
     text = redact_error(error).strip().partition("\n")[0]
-    name = type(error).__name__
+    name = kind_of(error)
     return f"{name}: {text}"[:_MAX_LENGTH] if text else name

@@ -6,6 +6,8 @@ import hashlib
 from collections import deque
 from typing import TYPE_CHECKING
 
+from upright.strategies.foreign import kind_of, traceback_of
+
 if TYPE_CHECKING:
     from types import CodeType
 
@@ -29,8 +31,7 @@ def fingerprint(error: BaseException, *scope: str) -> str:
     Returns:
         16 hexadecimal digits, the same in every process of the same code.
     """
-    cls = type(error)
-    parts = [f"{cls.__module__}.{cls.__qualname__}", *_innermost(error), *scope]
+    parts = [kind_of(error, qualified=True), *_innermost(error), *scope]
     # Length first, so that no two lists of parts read the same.
     text = "".join(f"{len(part)}:{part}" for part in parts)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
@@ -38,7 +39,7 @@ def fingerprint(error: BaseException, *scope: str) -> str:
 
 def _innermost(error: BaseException) -> list[str]:
     frames: deque[tuple[CodeType, object]] = deque(maxlen=_FRAMES)
-    traceback = error.__traceback__
+    traceback = traceback_of(error)
     for _ in range(_MAX_WALK):
         if traceback is None:
             break

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from upright.strategies.foreign import shown
 from upright.strategies.redaction import redact_text, type_name
 
 if TYPE_CHECKING:
@@ -107,9 +108,4 @@ class HistoryEntry:
 
 
 def _text_of(error: BaseException | None) -> str:
-    if error is None:
-        return ""
-    try:
-        return str(error)[:_TEXT]
-    except Exception:  # a foreign __str__ may do anything
-        return "<no readable text>"
+    return "" if error is None else shown(error, _TEXT, str)

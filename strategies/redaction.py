@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from upright.strategies.foreign import Interruption, kind_of, plain_text
 from upright.strategies.options import require_count
 from upright.strategies.secret_shapes import CARD, SECRET, hide_secrets, is_card_number, is_secret_name
 
@@ -90,11 +91,8 @@ class Redactor:
 
     def error(self, error: BaseException) -> str:
         """The error's text without its secrets; its type's name where the text cannot be had."""
-        try:
-            text = str(error)
-        except Exception:  # a foreign __str__ may do anything
-            return f"<{type_name(error)} without a readable text>"
-        return self.text(text)
+        text = plain_text(error)
+        return f"<{type_name(error)} without a readable text>" if text is None else self.text(text)
 
     def is_secret_name(self, name: str, value: object = "?") -> bool:
         """Whether what stands under this name is not to be shown."""
@@ -118,7 +116,9 @@ class _Walk:
             return "<not shown>"
         try:
             return self._visit(value, depth)
-        except Exception:  # anything a value does when it is looked at
+        except (KeyboardInterrupt, Interruption):
+            raise
+        except BaseException:  # anything a value does when it is looked at
             return f"<unreadable {type_name(value)}>"
 
     def _visit(self, value: Any, depth: int) -> Any:
@@ -196,9 +196,7 @@ class _Walk:
 
 def type_name(value: Any) -> str:
     """The qualified name of a value's type, without `builtins.`."""
-    cls = type(value)
-    module = cls.__module__
-    return cls.__qualname__ if module == "builtins" else f"{module}.{cls.__qualname__}"
+    return kind_of(value, qualified=True)
 
 
 def _is_secret_pair(items: list[Any], redactor: Redactor) -> bool:

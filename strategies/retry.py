@@ -18,11 +18,13 @@ from upright.strategies import pace
 from upright.strategies.backoff import Backoff
 from upright.strategies.classification import Classification, classify
 from upright.strategies.errors import ConfigError
+from upright.strategies.foreign import Interruption, is_of, traceback_of
 from upright.strategies.options import require_count, require_fraction, require_seconds
 from upright.strategies.window import Log, copied
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from types import TracebackType
 
 __all__ = ["RetryBudget", "RetryPolicy", "RetryRun", "calls_since_failure", "retry", "retry_async"]
 
@@ -267,7 +269,7 @@ def retry(controller: tenacity.Retrying, error: BaseException, call: Callable[[]
             else:
                 return RetryRun(True, value, None, state.attempt_number, state.idle_for)
         run = RetryRun(False, None, error, state.attempt_number, state.idle_for)
-        state.set_exception((type(error), error, error.__traceback__))
+        state.set_exception(_told(error))
     return run
 
 
@@ -286,14 +288,33 @@ async def retry_async(
             else:
                 return RetryRun(True, value, None, state.attempt_number, state.idle_for)
         run = RetryRun(False, None, error, state.attempt_number, state.idle_for)
-        state.set_exception((type(error), error, error.__traceback__))
+        state.set_exception(_told(error))
     return run
 
 
 def _error_of(state: tenacity.RetryCallState) -> BaseException:
     error = None if state.outcome is None else state.outcome.exception()
     assert error is not None  # noqa: S101 - tenacity asks these questions about failures alone
-    return error
+    return error.error if is_of(error, _Unreadable) else error
+
+
+class _Unreadable(Exception):  # noqa: N818 - it stands for one
+    """What tenacity gets instead of an error that raises on a look at its class, for it looks."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+
+def _told(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+    try:
+        readable = error.__class__ is type(error)
+    except (KeyboardInterrupt, Interruption):
+        raise
+    except BaseException:
+        readable = False
+    told = error if readable else _Unreadable(error)
+    return type(told), told, traceback_of(told)
 
 
 def _end(_state: tenacity.RetryCallState) -> None:

@@ -20,6 +20,7 @@ from upright.actors.incarnation import Interrupted
 from upright.actors.messages import ChildExited, SystemMessage
 from upright.actors.process import stop_at_exit
 from upright.strategies.clock import get_clock
+from upright.strategies.foreign import is_of
 from upright.strategies.options import is_finite_number
 from upright.strategies.restart import RestartWindow
 from upright.supervisors.child import Child, ChildState, check_still_in_charge, kill
@@ -148,7 +149,7 @@ class BaseSupervisor(SupervisedActor):
             super().on_system_message(message)
 
     def _handle_receive(self, message: Any) -> Any:
-        if isinstance(message, SystemMessage):
+        if is_of(message, SystemMessage):
             if isinstance(message, TryAgain):
                 if self._is_due(message):
                     self.restart(message.child)

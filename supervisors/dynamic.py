@@ -12,6 +12,7 @@ from upright.actors.address import Address
 from upright.actors.errors import Reply
 from upright.actors.exits import NORMAL, ExitReason, Shutdown
 from upright.actors.incarnation import Interrupted
+from upright.strategies.foreign import is_of
 from upright.supervisors.base import BaseSupervisor
 from upright.supervisors.child import Child, ChildInfo, stop_together
 from upright.supervisors.counts import ChildCounts, count
@@ -81,7 +82,7 @@ class DynamicSupervisor(BaseSupervisor):
             started = self.start_one(child, self._extra_args)
         except Reply as error:
             self.drop_now(child, NORMAL)
-            if isinstance(error, StartFailed):
+            if is_of(error, StartFailed):
                 raise StartFailed(spec.id, error) from error  # each level names its own child
             raise
         except Interrupted:

@@ -31,6 +31,7 @@ from upright.actors.address import Address
 from upright.actors.errors import Reply
 from upright.actors.exits import NORMAL, Shutdown
 from upright.actors.incarnation import Interrupted
+from upright.strategies.foreign import is_of
 from upright.supervisors.base import BaseSupervisor
 from upright.supervisors.child import Child, ChildInfo, ChildState
 from upright.supervisors.counts import ChildCounts, count
@@ -287,7 +288,7 @@ class Supervisor(BaseSupervisor):
         try:
             started = self.start_one(child)
         except Reply as error:
-            if isinstance(error, StartFailed):
+            if is_of(error, StartFailed):
                 # A supervisor child that could not start its own: each level names its child, as OTP's terms nest.
                 raise StartFailed(child.spec.id, error) from error
             raise

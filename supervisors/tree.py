@@ -1,7 +1,7 @@
 """The standard tree: which actors there are, under which supervisors, with which intensity, and why.
 
     upright                 one_for_one   5 in 60 s   the root; if it gives up, calls are bare calls again
-    ├── telemetry           one_for_one  10 in 10 s   nobody waits for these, and nothing else may go with them
+    ├── telemetry           one_for_one  20 in 10 s   nobody waits for these, and nothing else may go with them
     │   ├── monitor
     │   ├── tracker
     │   └── control                                   if the control socket is switched on
@@ -12,13 +12,14 @@
     │   ├── steps           dynamic      10 in 10 s   workers for fallback steps with a timeout
     │   ├── healing
     │   └── orchestrator
-    └── prediction          one_for_one  10 in 60 s   a predictor that fails must not take recovery down
+    └── prediction          one_for_one  20 in 10 s   a predictor that fails must not take recovery down
         ├── collector
         └── predictor
 
 Everywhere one_for_one: an actor finds the others through addresses that outlive their restarts, and what it must
 not forget is on tickets, operations or the board, so no group needs to start anew together. Restarts wait a little
-(a backoff from 10 ms), so that an actor that fails on every message does not burn through the intensity in a blink.
+(a backoff from 10 ms to 2 s), so that an actor that fails on every message does not burn through the intensity: it
+needs some 14 restarts for 10 s, and alone takes nobody down. Two that fail so in one branch do.
 All actors but the workers have a hang timeout; the supervisors have none, since starting a child may take its time.
 """
 
@@ -98,7 +99,7 @@ def tree_specs(
         for name, size in ((HEALERS, _MAX_HEALERS), (STEPS, _MAX_STEP_WORKERS))
     ]
     return [
-        branch("telemetry", telemetry, intensity=10, period=10.0),
+        branch("telemetry", telemetry, intensity=20, period=10.0),
         branch("recovery", [*workers, *recovery], intensity=20, period=10.0),
-        branch("prediction", prediction, intensity=10, period=60.0),
+        branch("prediction", prediction, intensity=20, period=10.0),
     ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from upright.actors.edge import note_failure
 from upright.interception import entered, entered_async
 from upright.strategies.classification import classify
+from upright.strategies.foreign import traceback_of
 from upright.strategies.report import ErrorReport
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Boundary:
         try:
             entered(self._operation.name)
         except BaseException as error:
-            self.__exit__(type(error), error, error.__traceback__)
+            self.__exit__(type(error), error, traceback_of(error))
             raise
         return self
 
@@ -71,7 +72,7 @@ class Boundary:
         try:
             await entered_async(self._operation.name)
         except BaseException as error:
-            self.__exit__(type(error), error, error.__traceback__)
+            self.__exit__(type(error), error, traceback_of(error))
             raise
         return self
 

@@ -1,0 +1,77 @@
+"""Looking at what is not ours: values, exceptions and messages that may raise, lie or never end when they are asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+__all__ = ["Interruption", "is_of", "kind_of", "plain_text", "shown", "traceback_of"]
+
+T = TypeVar("T")
+
+_MAX_SHOWN: Final = 200
+
+_TRACEBACK: Final = BaseException.__dict__["__traceback__"].__get__
+# Read past the metaclass, which may raise.
+_NAME: Final = type.__dict__["__name__"].__get__
+_QUALNAME: Final = type.__dict__["__qualname__"].__get__
+
+
+def is_of(value: Any, kind: type[T]) -> TypeGuard[T]:
+    """Whether a value is of a kind, by its type alone.
+
+    `isinstance` also asks the value for its `__class__`, which may raise, or be a lie.
+    """
+    return issubclass(type(value), kind)
+
+
+def plain_text(value: Any) -> str | None:
+    """Return a value's text, as a plain one and no object of a class of its own; None where it raises.
+
+    Whatever it raises, a stray `sys.exit()` included; only what was thrown in from outside passes.
+    """
+    try:
+        return str.__str__(str(value))
+    except (KeyboardInterrupt, Interruption):
+        raise
+    except BaseException:
+        return None
+
+
+def shown(value: Any, limit: int = _MAX_SHOWN, text: Callable[[Any], str] = repr) -> str:
+    """Return a value's `repr`, or another text of it, cut to `limit` characters; what it raised where it has none."""
+    try:
+        found = str.__str__(text(value))
+    except (KeyboardInterrupt, Interruption):
+        raise
+    except BaseException as broken:
+        found = f"<{kind_of(value)} whose {text.__name__}() raised {kind_of(broken)}>"
+    return found if len(found) <= limit else f"{found[: limit - 3]}..."
+
+
+def kind_of(value: Any, *, qualified: bool = False) -> str:
+    """Return the name of a value's type, whatever the type or its metaclass does about that.
+
+    Args:
+        value: Anything.
+        qualified: With the module, unless that is `builtins`.
+    """
+    cls = type(value)
+    name: str = _QUALNAME(cls) if qualified else _NAME(cls)
+    module = type.__getattribute__(cls, "__module__") if qualified else None
+    if isinstance(module, str) and module != "builtins":
+        name = f"{module}.{name}"
+    return name[:_MAX_SHOWN]
+
+
+def traceback_of(error: BaseException) -> TracebackType | None:
+    """Return an exception's traceback, past a property of its class that stands before it."""
+    traceback: TracebackType | None = _TRACEBACK(error)
+    return traceback
+
+
+class Interruption(BaseException):  # not an error, and nobody's to catch
+    """Base of what is thrown into a thread from outside, between any two bytecodes, to end it."""
