@@ -1,0 +1,36 @@
+"""Random faults into every actor while a service works; `python -m benchmarks.chaos` is the whole of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+def _storm(*options: str, within: float) -> dict[str, int]:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.chaos", "--json", *options],
+        capture_output=True,
+        text=True,
+        timeout=within,
+        check=False,
+    )
+    figures = json.loads(done.stdout)
+    assert done.returncode == 0, (figures["wrong"], done.stderr)
+    assert figures["faults"] > 0
+    violated: dict[str, int] = figures["must be zero"]
+    return violated
+
+
+@pytest.mark.timeout(200)
+def test_nothing_that_must_not_happen_happens_in_a_short_storm() -> None:
+    violated = _storm("--seed", "3", "--faults", "300", "--round", "100", "--duration", "20", within=180.0)
+    assert sum(violated.values()) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_nor_in_two_minutes_of_it() -> None:
+    assert sum(_storm("--seed", "4", within=500.0).values()) == 0
