@@ -160,6 +160,9 @@ class FailoverRedis(Component):
             server.close()
 
 
+_PAGES = 1_000  # of 20 kB each
+
+
 class Memory(Component):
     """A process that holds too much."""
 
@@ -171,11 +174,11 @@ class Memory(Component):
         self.mistakes = [Mistake("wrong value", lambda: int("no number"))]
 
     def _fill(self) -> None:
-        self._pages.update((number, bytes([number % 251]) * 20_000) for number in range(1_000))
+        self._pages.update((number, bytes([number % 251]) * 20_000) for number in range(_PAGES))
 
     def use(self) -> object:
         """Allocate, within a budget of 10 MB: a process that had really none left would take the campaign along."""
-        if len(self._pages) > 500:
+        if len(self._pages) == _PAGES:  # and not before: what is not there yet could not be cleared
             raise MemoryError("over budget")
         return bytearray(1_000)
 

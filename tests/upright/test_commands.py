@@ -36,8 +36,8 @@ def test_no_answer_has_the_secrets_of_names(tree: upright.Tree) -> None:
     commands = commands_for(tree.parts)
     for name in ("overview", "status", "breakers", "history", "events", "metrics", "flags"):
         assert b"hunter2" not in answer(1, commands[name]()), name
-    (circuit,) = commands["breakers"]()
-    assert (circuit["operation"], circuit["resource"]) == (SHOWN, "https://app:[redacted]@example.org")
+    (circuit,) = (one for one in commands["breakers"]() if one["operation"] == SHOWN)
+    assert circuit["resource"] == "https://app:[redacted]@example.org"
     assert {"state", "rejected", "wait_time", "failure_rate", "since", "cause"} <= set(circuit)
     assert json.loads(json.dumps(circuit)) == circuit
 
