@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
+from upright.actors.letters import dead_letters
 from upright.actors.process import open_addresses
 from upright.booting import restore_default
 from upright.testing.clock import FakeClock
@@ -59,6 +60,7 @@ def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     finally:
         for logger in loggers:
             logger.removeHandler(watch)
+        dead_letters.clear()  # a message of one test, which may be hostile, is not to be looked at by the next
     problems = []
     if watch.crashes and request.node.get_closest_marker("actor_crash") is None:
         problems += [f"an actor crashed: {crash}" for crash in watch.crashes]
