@@ -37,7 +37,7 @@ class Proof:
     healed_at: float = 0.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)  # of the whole tree; Sentry asks for the repr of every local variable
 class Board:
     """The published state of one tree.
 

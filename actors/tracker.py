@@ -76,10 +76,19 @@ class TrackerState:
         self.waiting: deque[Draft] = deque()
         self.sending: Draft | None = None
         self.sending_since = 0.0
+        self.unclaimed: list[Draft] = []  # the one being sent, until the worker that sends it has begun
         self.predictions: deque[tuple[float, str, bool]] = deque(maxlen=_PREDICTIONS)
         self.answers: Counter[str] = Counter()  # by status; every one that reached the tracker
         self.sent: Counter[str] = Counter()  # events that Sentry's client took, by kind
         self.told: dict[str, int] = {}  # counts as Sentry knows them, by metric
+
+    def claim(self) -> bool:
+        """Claim the event being sent, as its worker does; False if that has: it is sent once, or kept."""
+        try:
+            self.unclaimed.pop()
+        except IndexError:
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +136,7 @@ class TrackerActor(SupervisedActor):
         self._clock = get_clock()
         self._ticking = False
         self._own_lines_ignored = False
+        self._hangs = False  # Sentry, with the last event: it would do so in this thread as well
 
     def on_start(self) -> None:
         self._see_sentry()
@@ -165,6 +175,8 @@ class TrackerActor(SupervisedActor):
         elif isinstance(message, _Tick):
             self._ticking = False
             self._carry_out(incidents.due(now), now)
+            if state.sending is None and state.waiting:
+                self._send_next()
         elif isinstance(message, _MetricsDue):
             self._send_metrics()
             self.send_after(self._options.metrics_interval, _MetricsDue())
@@ -176,16 +188,27 @@ class TrackerActor(SupervisedActor):
 
     def on_system_message(self, message: Any) -> None:
         if isinstance(message, Answered) and isinstance(message.key, Draft):
-            self._was_sent(message.key, taken=message.value is True)
+            if message.error is not None and self._state.claim():
+                self._was_not_begun(message.key)
+            else:
+                self._was_sent(message.key, taken=message.value is True)
         else:
             super().on_system_message(message)
 
     def on_stop(self) -> None:
-        # The tree stops, and with it the workers.
+        # The tree stops, and with it the workers: what waits is sent here, or counted as held back if Sentry hangs.
         self._pool = None
-        self._carry_out(self._state.incidents.give_up(), self._clock.now())
-        hangs = self._state.sending is not None and self._clock.now() - self._state.sending_since > _HANGS
-        if self._options.enabled and self._options.metrics and not hangs:
+        state = self._state
+        if state.sending is not None and state.claim():
+            self._was_not_begun(state.sending)
+        elif state.sending is not None:
+            self._note_hang()
+            state.limit.hold(state.sending.kind)  # whether Sentry took it nobody will hear
+            state.sending = None
+        while state.waiting:
+            self._send_here(state.waiting.popleft())
+        self._carry_out(state.incidents.give_up(), self._clock.now())
+        if self._options.enabled and self._options.metrics and not self._hangs:
             self._send_metrics()  # what was counted since the last time would be lost
 
     def _see_sentry(self) -> None:
@@ -268,10 +291,7 @@ class TrackerActor(SupervisedActor):
         if not state.limit.allows(draft.kind, now):
             return
         if self._pool is None:
-            if state.sending is None:
-                self._count_sent(draft, taken=self._capture(draft))
-            else:
-                state.limit.hold(draft.kind)  # Sentry hangs in a worker, and would in this thread
+            self._send_here(draft)
             return
         if len(state.waiting) >= _MAX_WAITING:
             state.limit.hold(draft.kind)
@@ -280,6 +300,13 @@ class TrackerActor(SupervisedActor):
         if state.sending is None:
             self._send_next()
 
+    def _send_here(self, draft: Draft) -> None:
+        """Send an event in this thread, unless Sentry hangs in a worker, and would here as well."""
+        if self._hangs:
+            self._state.limit.hold(draft.kind)
+        else:
+            self._count_sent(draft, taken=self._capture(draft))
+
     def _send_next(self) -> None:
         state = self._state
         if self._pool is None or not state.waiting:
@@ -287,13 +314,27 @@ class TrackerActor(SupervisedActor):
             return
         draft = state.sending = state.waiting.popleft()
         state.sending_since = self._clock.now()
-        self._pool.submit(lambda: self._capture(draft), TellBack(self.actor_ref, draft))
+        state.unclaimed = [draft]
+        self._pool.submit(lambda: state.claim() and self._capture(draft), TellBack(self.actor_ref, draft))
 
     def _was_sent(self, draft: Draft, *, taken: bool) -> None:
         if self._state.sending is not draft:
             return
+        self._note_hang()
         self._count_sent(draft, taken=taken)
         self._send_next()
+
+    def _was_not_begun(self, draft: Draft) -> None:
+        """Keep an event that no worker came to: their supervisor is being restarted, or the tree stops."""
+        state = self._state
+        if state.sending is draft:
+            state.sending = None
+            state.waiting.appendleft(draft)
+            if not self._ticking:
+                self._tick_later()
+
+    def _note_hang(self) -> None:
+        self._hangs = self._clock.now() - self._state.sending_since > _HANGS
 
     def _capture(self, draft: Draft) -> bool:
         """Hand an event to Sentry: in a worker where there are any."""

@@ -15,6 +15,7 @@ import sentry_sdk
 import structlog
 
 import upright
+from upright.actors import tracker
 from upright.actors.interrupt import Interrupted
 from upright.actors.sentry import capture
 from upright.actors.sentry_drafts import Source, draft_of_incident
@@ -246,6 +247,33 @@ def test_hanging_sentry_does_not_grow_memory() -> None:
         stuck.let_go.set()
         sentry.wait_for(31)
         assert threading.main_thread().name not in stuck.threads
+
+
+def test_events_that_wait_for_sentry_when_the_tree_stops_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    entered, let_go = threading.Event(), threading.Event()
+    captured: list[str] = []
+
+    def slow(draft: Any, *_: Any, **__: Any) -> bool:
+        if not entered.is_set():
+            entered.set()
+            let_go.wait(20)
+        captured.append(draft.tags["upright.operation"])
+        return True
+
+    monkeypatch.setattr(tracker, "capture", slow)
+    monkeypatch.setattr(tracker, "_HANGS", 60.0)
+    with SentryRecorder(), booted() as tree:
+        fail(tree, operation="first", resource=None)
+        assert entered.wait(10)
+        fail(tree, operation="second", resource=None)
+        fail(tree, operation="third", resource=None)
+        state = tree.parts.tracker
+        while len(state.waiting) < 2:
+            assert threading.Event().wait(0.01) is False
+        tree.stop()
+        assert sorted(captured) == ["second", "third"]
+        assert sum(state.sent.values()) + state.limit.held_ever == 3
+        let_go.set()
 
 
 def test_a_transport_that_raises_costs_its_event_and_nothing_else() -> None:
