@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# Figures in time depend on what else the machine does, and so does how much garbage waits for its collector; they are
-# asserted where they are measured whole.
-OF_THE_MACHINE = ("us", "ms", "MiB")
+# Figures in time depend on what else the machine does; they are asserted where they are measured whole.
+OF_TIME = ("us", "ms")
 
 
 @pytest.mark.timeout(120)
@@ -31,7 +30,7 @@ def test_nothing_secret_leaves_and_no_count_is_lost() -> None:
         "events that no count has",
     }
     missed = [figure for figure in figures if not figure["met"]]
-    assert [figure for figure in missed if figure["unit"] not in OF_THE_MACHINE] == []
+    assert [figure for figure in missed if figure["unit"] not in OF_TIME] == []
     assert ran.returncode == bool(missed), ran.stderr
 
 

@@ -36,6 +36,7 @@ def test_no_answer_has_the_secrets_of_names(tree: upright.Tree) -> None:
     commands = commands_for(tree.parts)
     for name in ("overview", "status", "breakers", "history", "events", "metrics", "flags"):
         assert b"hunter2" not in answer(1, commands[name]()), name
+    # A default tree also has what any module, another test's for one, has protected at its top.
     (circuit,) = (one for one in commands["breakers"]() if one["operation"] == SHOWN)
     assert circuit["resource"] == "https://app:[redacted]@example.org"
     assert {"state", "rejected", "wait_time", "failure_rate", "since", "cause"} <= set(circuit)
