@@ -8,8 +8,7 @@ never waits. A strategy that takes longer than its timeout is abandoned with its
 from __future__ import annotations
 
 import logging
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,122 +19,53 @@ from upright.actors.exits import describe
 from upright.actors.fallback import WorksAgain
 from upright.actors.healing_job import HealingAttempt, Progress, attempt_healing
 from upright.actors.healing_queue import WaitingLine
-from upright.actors.interrupt import shielded
-from upright.actors.ledger import Carried
+from upright.actors.healing_record import (
+    ELSEWHERE,
+    Failures,
+    Heal,
+    Healing,
+    HealingReport,
+    Shortcut,
+    given_up,
+    not_tried,
+)
 from upright.actors.log import get_logger
 from upright.actors.messages import Answered
 from upright.actors.reply import TellBack
-from upright.actors.worker import Job, JobFailed
+from upright.actors.worker import JobFailed
 from upright.strategies.report import RecoveryStep, Stage, StepOutcome
 
 if TYPE_CHECKING:
-    import asyncio
     from collections import OrderedDict
-    from collections.abc import Callable
 
     from upright.actors.board import Board
     from upright.actors.directory import Directory
     from upright.actors.ledger import Ticket
     from upright.actors.timers import Timer
     from upright.actors.worker import WorkerPool
-    from upright.strategies.healing.base import HealingStrategy
     from upright.strategies.healing_options import HealingOptions
-    from upright.strategies.report import ErrorReport, RecoveryId
+    from upright.strategies.report import RecoveryId
 
-__all__ = ["Heal", "HealingActor", "HealingReport"]
+__all__ = ["HealingActor"]
 
 _MAX_CRASHES: Final = 2  # a healing that crashed more incarnations of this actor is given up
 _MAX_CRASHES_AT_WORK: Final = 10  # likewise while a strategy is at work: giving up would let a second one begin
 _GONE_AFTER: Final = 5.0  # seconds that a job which was abandoned has to say so
 _MAX_REMEMBERED: Final = 1_000  # recovery ids whose failed attempts are remembered, the oldest go first
-_ELSEWHERE: Final = object()  # what a job gives that may not begin any more, or has been begun before
 _WORKER_AGAIN: Final = 0.05  # seconds after which a worker is asked for again when there was none
-
-
-@dataclass(frozen=True, slots=True)
-class Heal:
-    """Try to heal what a report is about.
-
-    From: the orchestrator. To: the healing actor. Reply: one HealingReport.
-
-    Attributes:
-        report: What failed.
-        loop: The event loop that the failed call ran on, for strategies that are asynchronous; None if on none.
-        epoch: Of the resource when it failed: a later one says that it has been healed since.
-    """
-
-    report: ErrorReport
-    loop: asyncio.AbstractEventLoop | None
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True)
-class HealingReport:
-    """What became of a healing.
-
-    Attributes:
-        proven: A strategy healed the resource and proved it.
-        steps: What was tried or skipped, in order.
-        skipped: Nothing was tried, and the only step says why.
-    """
-
-    proven: bool
-    steps: tuple[RecoveryStep, ...]
-    skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Overdue:
     """A strategy has used up its time."""
 
-    healing: _Healing
+    healing: Healing
     index: int
 
 
 @dataclass(frozen=True, slots=True)
 class _TryAgain:
     """There was no worker to be had; perhaps there is now."""
-
-
-@dataclass(slots=True, eq=False)
-class _Healing(Carried):
-    """One healing under way: kept on the board, where the next incarnation finds it."""
-
-    report: ErrorReport
-    loop: asyncio.AbstractEventLoop | None
-    strategies: tuple[HealingStrategy, ...]
-    started_at: float
-    tickets: list[Ticket] = field(default_factory=list)
-    steps: list[RecoveryStep] = field(default_factory=list)
-    index: int = 0
-    job: Job | None = None
-    sending: Job | None = None  # the newest job, which may not have been sent
-    job_started_at: float = 0.0
-    outcome: Answered | None = None  # of the job, kept until it is dealt with: a crash in between must not lose it
-    progress: Progress = field(default_factory=Progress)
-    timer: Timer | None = None
-    overdue: bool = False
-
-    @property
-    def is_proven(self) -> bool:
-        """Whether the strategy at work has proven what it did."""
-        attempt = None if self.outcome is None else self.outcome.value
-        return isinstance(attempt, HealingAttempt) and attempt.proven
-
-    @property
-    def is_at_work(self) -> bool:
-        """Whether a strategy has begun and has not been heard of since."""
-        return self.outcome is None and self.progress.begun
-
-
-@dataclass(slots=True)
-class _Failures:
-    """The failed attempts of one recovery id within the window, and until when it is left alone."""
-
-    times: deque[float] = field(default_factory=deque)
-    cooling_until: float = 0.0
-    escalated_after: int = 0
-    last: str = ""  # what was tried last, and why that failed
 
 
 class HealingActor(SupervisedActor):
@@ -158,17 +88,17 @@ class HealingActor(SupervisedActor):
         self._directory = directory
         self._pool = pool
         self._options = options
-        self._healings: dict[RecoveryId, _Healing] = board.healings
-        self._failures: OrderedDict[RecoveryId, _Failures] = board.healing_failures
+        self._healings: dict[RecoveryId, Healing] = board.healings
+        self._failures: OrderedDict[RecoveryId, Failures] = board.healing_failures
         self._totals = board.healing_totals
-        self._line: WaitingLine[tuple[_Healing, int]] = WaitingLine()
+        self._line: WaitingLine[tuple[Healing, int]] = WaitingLine()
         self._again: Timer | None = None
 
     def on_start(self) -> None:
         # What an earlier incarnation had accepted goes on, also if its askers had to be told that it was stopped: its
         # workers did not notice that it ended.
         left = self.open_tickets()
-        noted = (ticket.note for ticket in left if isinstance(ticket.note, _Healing))
+        noted = (ticket.note for ticket in left if isinstance(ticket.note, Healing))
         found = dict.fromkeys((*self._healings.values(), *noted))
         for healing in found:
             healing.found()
@@ -185,13 +115,13 @@ class HealingActor(SupervisedActor):
             if ticket.note is None and ticket.handovers <= _MAX_CRASHES:
                 self._accept(ticket)
             elif ticket.note is None or not self._is_at(ticket.note, ticket.note.index):
-                ticket.answer(_given_up(ticket.note))
+                ticket.answer(given_up(ticket.note))
         for healing in found:
             if self._is_at(healing, healing.index):
                 with healing:
                     self._resume(healing, [ticket for ticket in left if ticket.note is healing])
 
-    def _resume(self, healing: _Healing, tickets: list[Ticket]) -> None:
+    def _resume(self, healing: Healing, tickets: list[Ticket]) -> None:
         healing.timer = None
         healing.tickets = tickets
         if healing.outcome is not None:
@@ -224,7 +154,7 @@ class HealingActor(SupervisedActor):
 
     def on_system_message(self, message: Any) -> None:
         if isinstance(message, Answered) and isinstance(message.key, tuple):
-            healing: _Healing
+            healing: Healing
             healing, index, progress = message.key
             if self._is_at(healing, index) and healing.progress is progress:
                 with healing:
@@ -235,7 +165,7 @@ class HealingActor(SupervisedActor):
         else:
             super().on_system_message(message)
 
-    def _is_at(self, healing: _Healing, index: int) -> bool:
+    def _is_at(self, healing: Healing, index: int) -> bool:
         return self._healings.get(healing.report.recovery_id) is healing and healing.index == index
 
     # One healing.
@@ -267,7 +197,7 @@ class HealingActor(SupervisedActor):
         if refusal is not None:
             ticket.answer(refusal)
             return
-        healing = _Healing(report, heal.loop, self._board.strategies, monotonic(), [ticket])
+        healing = Healing(report, heal.loop, self._board.strategies, monotonic(), [ticket])
         ticket.note = healing
         self._healings[recovery_id] = healing
         self.entrust(ticket)
@@ -278,24 +208,24 @@ class HealingActor(SupervisedActor):
         failures = self._failures.get(recovery_id)
         if failures is not None and failures.cooling_until > monotonic():
             left = failures.cooling_until - monotonic()
-            return _not_tried("healing", f"escalated: {failures.escalated_after} attempts failed, next in {left:.1f} s")
+            return not_tried("healing", f"escalated: {failures.escalated_after} attempts failed, next in {left:.1f} s")
         return None
 
-    def _try_next(self, healing: _Healing) -> None:
+    def _try_next(self, healing: Healing) -> None:
         healing.job = healing.outcome = None
         healing.overdue = False
         healing.job_started_at = monotonic()
         self._submit(healing)
         self._watch(healing)
 
-    def _submit(self, healing: _Healing) -> None:
+    def _submit(self, healing: Healing) -> None:
         strategies, start, report = healing.strategies, healing.index, healing.report
         job = healing.sending = self._pool.job()
         progress = healing.progress = Progress()
         healing.outcome = None
         self._pool.submit(
-            lambda: attempt_healing(strategies, start, report, progress) if progress.begin() else _ELSEWHERE,
-            _Shortcut(TellBack(self.actor_ref, (healing, start, progress)), self._proven, healing, progress),
+            lambda: attempt_healing(strategies, start, report, progress) if progress.begin() else ELSEWHERE,
+            Shortcut(TellBack(self.actor_ref, (healing, start, progress)), self._proven, healing, progress),
             loop=healing.loop,
             job=job,
         )
@@ -310,7 +240,7 @@ class HealingActor(SupervisedActor):
             if self._ask_again(*first):
                 return
 
-    def _ask_again(self, healing: _Healing, index: int) -> bool:
+    def _ask_again(self, healing: Healing, index: int) -> bool:
         """Submit a healing that found no worker; False if it no longer waits for one."""
         if not self._is_at(healing, index) or healing.job is not None:
             return False
@@ -318,7 +248,7 @@ class HealingActor(SupervisedActor):
             self._submit(healing)
         return True
 
-    def _watch(self, healing: _Healing) -> None:
+    def _watch(self, healing: Healing) -> None:
         """Look again when the strategy that is at work, or the first that may come to be, has used up its time."""
         now_at = healing.progress.now_at
         if now_at is None:
@@ -328,7 +258,7 @@ class HealingActor(SupervisedActor):
             due = now_at[1] + self._limit(healing, now_at[0])
         healing.timer = self.send_after(max(0.0, due - monotonic()), _Overdue(healing, healing.index))
 
-    def _limit(self, healing: _Healing, index: int) -> float:
+    def _limit(self, healing: Healing, index: int) -> float:
         own = healing.strategies[index].timeout
         return self._options.timeout if own is None else own
 
@@ -358,7 +288,7 @@ class HealingActor(SupervisedActor):
         else:
             self._attempted(healing, Answered((healing, healing.index)))
 
-    def _attempted(self, healing: _Healing, answered: Answered) -> None:
+    def _attempted(self, healing: Healing, answered: Answered) -> None:
         attempt = answered.value
         if not isinstance(attempt, HealingAttempt):
             if healing.progress.now_at is None and not healing.overdue:
@@ -393,7 +323,7 @@ class HealingActor(SupervisedActor):
         else:
             self._try_next(healing)
 
-    def _lost_attempt(self, healing: _Healing, error: BaseException | None) -> HealingAttempt:
+    def _lost_attempt(self, healing: Healing, error: BaseException | None) -> HealingAttempt:
         """Make sense of a worker that gave no account: killed for its time, crashed, or not to be had."""
         now_at = healing.progress.now_at
         index = healing.index if now_at is None else now_at[0]
@@ -404,10 +334,10 @@ class HealingActor(SupervisedActor):
             return HealingAttempt(index, detail=f"not done within {self._limit(healing, index):g} s")
         return HealingAttempt(index, detail="no account of it" if cause is None else describe(cause))
 
-    def _end(self, healing: _Healing, *, proven: bool) -> None:
+    def _end(self, healing: Healing, *, proven: bool) -> None:
         self._healings.pop(healing.report.recovery_id, None)
         steps = tuple(healing.steps)
-        report = HealingReport(proven, steps) if steps else _not_tried("none", "no healing strategy fits")
+        report = HealingReport(proven, steps) if steps else not_tried("none", "no healing strategy fits")
         for ticket in healing.tickets:
             ticket.answer(report)
 
@@ -427,11 +357,11 @@ class HealingActor(SupervisedActor):
 
     # Attempts and escalation.
 
-    def _attempt_failed(self, healing: _Healing, step: RecoveryStep, *, hopeless: bool) -> bool:
+    def _attempt_failed(self, healing: Healing, step: RecoveryStep, *, hopeless: bool) -> bool:
         """Count a failed attempt; True if there are to be no more of them for now."""
         options, now = self._options, monotonic()
         recovery_id = healing.report.recovery_id
-        failures = self._failures.setdefault(recovery_id, _Failures())
+        failures = self._failures.setdefault(recovery_id, Failures())
         self._failures.move_to_end(recovery_id)
         if len(self._failures) > _MAX_REMEMBERED:
             self._failures.popitem(last=False)
@@ -465,7 +395,7 @@ class HealingActor(SupervisedActor):
         total[0] += 1
         total[1] += proven
         if not proven:
-            self._board.healing_attempts.add()  # a proof was counted when it came: see _Shortcut
+            self._board.healing_attempts.add()  # a proof was counted when it came: see Shortcut
 
     @property
     def status_details(self) -> dict[str, Any]:  # type: ignore[override]
@@ -494,61 +424,3 @@ class HealingActor(SupervisedActor):
             },
             "escalations": self._board.escalations.value,
         }
-
-
-class _Shortcut:
-    """Tells this actor how a job came out, and a proven healing also to who asked for it, from the worker's thread.
-
-    That saves the asker two changes of threads. Everything but a proof takes the way through the actor. The actor is
-    told first: so a failure that is reported after the proof finds the healing ended.
-    """
-
-    __slots__ = ("_back", "_healing", "_progress", "_publish")
-
-    def __init__(self, back: TellBack, publish: Callable[[str], None], healing: _Healing, progress: Progress) -> None:
-        self._back = back
-        self._publish = publish
-        self._healing = healing
-        self._progress = progress
-
-    def answer(self, value: Any) -> bool:
-        if value is _ELSEWHERE:
-            return False
-        healing = self._healing
-        began, steps = healing.job_started_at, tuple(healing.steps)
-        proven = isinstance(value, HealingAttempt) and value.proven
-        with shielded():
-            if proven:
-                self._publish(healing.report.target)
-            self._keep(Answered(self._back.key, value))
-        first = self._back.answer(value)
-        if first and proven and value.index is not None:
-            name = healing.strategies[value.index].name
-            step = RecoveryStep(Stage.HEALING, name, StepOutcome.SUCCEEDED, monotonic() - began, value.detail)
-            for ticket in healing.tickets[:1]:
-                ticket.answer(HealingReport(proven=True, steps=(*steps, step)))
-        return first
-
-    def fail(self, error: BaseException) -> bool:
-        self._keep(Answered(self._back.key, error=error))
-        return self._back.fail(error)
-
-    def _keep(self, outcome: Answered) -> None:
-        healing = self._healing
-        if healing.progress is self._progress and healing.outcome is None:
-            healing.outcome = outcome
-
-
-def _given_up(healing: _Healing | None) -> HealingReport:
-    """What becomes of a healing on which this actor failed again and again: not even a proof is thrown away."""
-    outcome = None if healing is None or healing.outcome is None else healing.outcome.value
-    if healing is not None and isinstance(outcome, HealingAttempt) and outcome.proven and outcome.index is not None:
-        step = RecoveryStep(Stage.HEALING, healing.strategies[outcome.index].name, StepOutcome.SUCCEEDED)
-        return HealingReport(proven=True, steps=(*healing.steps, step))
-    return _not_tried("healing", "given up: its healing actor failed repeatedly")
-
-
-def _not_tried(name: str, why: str) -> HealingReport:
-    return HealingReport(
-        proven=False, skipped=True, steps=(RecoveryStep(Stage.HEALING, name, StepOutcome.SKIPPED, 0.0, why),)
-    )

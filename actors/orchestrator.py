@@ -21,7 +21,7 @@ from upright.actors.actor import SupervisedActor
 from upright.actors.counsel import Consult, Counsel, HandedOn, Inquire, result_of, skipped, still_healing
 from upright.actors.events import HealingEnded, RecoveryFinished, RecoveryStarted
 from upright.actors.gate import Gate
-from upright.actors.healing import Heal, HealingReport
+from upright.actors.healing_record import Heal, HealingReport
 from upright.actors.messages import Answered
 from upright.actors.recovering import HealingReply, Recovery
 from upright.strategies.report import (

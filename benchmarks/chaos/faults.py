@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from upright.actors.counsel import Consult
 from upright.actors.exits import Shutdown
-from upright.actors.healing import Heal
+from upright.actors.healing_record import Heal
 from upright.actors.messages import SystemMessage
 from upright.actors.worker import Run
 from upright.strategies.report import ErrorReport

@@ -20,7 +20,7 @@ from benchmarks.chaos.resources import AsyncRepair, Repair, Resources
 from benchmarks.chaos.strikes import HANG, Striker
 from benchmarks.chaos.surroundings import Surroundings
 from benchmarks.chaos.workload import Workload, chains
-from upright.actors import healing
+from upright.actors import healing_record
 from upright.actors.errors import ActorStopped
 from upright.actors.events import HealingEnded, RecoveryFinished
 from upright.actors.letters import dead_letters
@@ -125,14 +125,14 @@ class Storm:
         dead_letters.add = add  # type: ignore[method-assign]
 
     def _watch_proofs(self) -> None:
-        keep, resources = healing._Shortcut._keep, self.resources  # noqa: SLF001 - where a proof is safe from crashes
+        keep, resources = healing_record.Shortcut._keep, self.resources  # noqa: SLF001 - where a proof is safe from crashes
 
         def kept(shortcut: Any, outcome: Any) -> None:
             keep(shortcut, outcome)
             if shortcut._healing.outcome is outcome and getattr(outcome.value, "proven", False):  # noqa: SLF001
                 resources.proof_kept(shortcut._healing.report.target)  # noqa: SLF001
 
-        healing._Shortcut._keep = kept  # type: ignore[method-assign,assignment]  # noqa: SLF001
+        healing_record.Shortcut._keep = kept  # type: ignore[method-assign,assignment]  # noqa: SLF001
 
     def boot(self) -> Tree:
         """Boot a tree that works on the resources; sometimes after a boot that fails."""

@@ -15,7 +15,7 @@ from upright.actors.breaker import CallFailed, ForceCircuit, ProbeEnded, Resourc
 from upright.actors.counsel import Consult
 from upright.actors.events import HealingEnded, RecoveryFinished, RecoveryStarted
 from upright.actors.fallback import StepsTried, WorksAgain
-from upright.actors.healing import Heal
+from upright.actors.healing_record import Heal
 from upright.actors.letters import dead_letters
 from upright.actors.messages import Provoke
 from upright.actors.worker import Run

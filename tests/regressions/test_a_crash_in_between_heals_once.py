@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from recovery_parts import wait_until
 
-from upright.actors import healing
+from upright.actors import healing_record
 from upright.actors.counsel import Inquire
 from upright.actors.healing import HealingActor
 from upright.actors.letters import dead_letters
@@ -96,7 +96,7 @@ def test_a_proof_counts_though_its_worker_is_killed_before_it_has_told_it(
     strategy = _Counting()
     strategy.go.set()
     tree = boot(strategy, healing={"heal_wait": 20.0})
-    keep, left = healing._Shortcut._keep, [True]
+    keep, left = healing_record.Shortcut._keep, [True]
 
     def killed(shortcut: Any, outcome: Any) -> None:
         keep(shortcut, outcome)
@@ -104,7 +104,7 @@ def test_a_proof_counts_though_its_worker_is_killed_before_it_has_told_it(
             left.pop()
             raise MemoryError("killed")
 
-    monkeypatch.setattr(healing._Shortcut, "_keep", killed)
+    monkeypatch.setattr(healing_record.Shortcut, "_keep", killed)
     result = tree.orchestrator.ask(ErrorReport(ConnectionError("down"), "query"), timeout=20.0)
     assert result.status is RecoveryStatus.HEALED
     assert strategy.heals == 1
