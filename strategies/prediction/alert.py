@@ -29,7 +29,7 @@ class Forecast:
 
     Attributes:
         factor: One of `FACTORS`.
-        eta_seconds: Time until the limit is crossed if the trend goes on.
+        eta_seconds: Time until the limit is crossed, by all trends in view, each believed as far as it has been right.
         eta_range: Seconds (low, high) that hold the truth about 80 % of the time.
         confidence: 0 to 1: how far the forecast is to be trusted, from the fit, the windows that agree and its reach.
         value: The present level, smoothed.

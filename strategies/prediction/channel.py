@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from upright.strategies.prediction.alert import Forecast
 from upright.strategies.prediction.habit import Habit, Records
 from upright.strategies.prediction.metrics import FACTORS, Limits
+from upright.strategies.prediction.outlook import agreed, foretell
 from upright.strategies.prediction.series import Series
 from upright.strategies.prediction.trend import BLOCKS, Trend, fit, reach, time_to
 from upright.strategies.prediction.words import describe
@@ -26,9 +27,11 @@ UNHURRIED = 45.0
 """Readings further apart than this, in seconds, are so few that two of them must be enough for a breach."""
 RESTLESS = 2.5
 """Growth over a window must be at least this many times what the level does by itself over the same time."""
-LATER = 1.1
-"""What is forecast happens a little later: an alert begins where noise has just made the estimate short. The share,
-and the range around it, are measured on simulated incidents, `truth / ETA` of `python -m benchmarks.incidents`."""
+FILLED = 0.4
+"""The part of the readings of such a time that must be there, for it to be judged."""
+RANGE = (0.6, 2.2, 180.0)
+"""About 80 % of the crossings lie between the first times the ETA and the second times it plus the third, in seconds:
+measured on simulated incidents, `truth / ETA` of `python -m benchmarks.incidents`."""
 ENVELOPES = (9600.0, 6800.0, 4800.0, 3400.0, 2400.0, 1700.0)
 """Those in which also the record highs are looked at, which see through a sawtooth and stairs."""
 
@@ -147,8 +150,12 @@ class Channel:
         self.habit.fade(seconds)
 
     def interrupt(self, *, since: float | None = None) -> None:
-        """Start counting readings anew, after a gap; trends too if `since` is given."""
-        self.stretch = 0
+        """Start counting readings anew, after a gap; trends too if `since` is given.
+
+        What is judged by its duration goes on over a gap: only a suspend starts that anew.
+        """
+        if since is not None or not self.kind.steady:
+            self.stretch = 0
         if since is not None:
             self.since = since
 
@@ -217,7 +224,7 @@ class Channel:
         if missing and times[first + 1] - self.interval <= began and self.series.values[first] <= target:
             first += 1  # a reading is missing in between: what it would have shown is not held against the rest
         count = len(times) - first
-        if first < 0 or count < 8 or count > self.stretch:
+        if first < 0 or count > self.stretch or count < max(3, FILLED * self.kind.steady / self.interval):
             return False
         values = self.series.last(count)
         slack = 0.1 * target
@@ -251,7 +258,8 @@ class Channel:
                 continue
             found = self._trend(start, now, min(horizon, reach(window)), window)
             if found is not None:
-                return self._describe(*found, window)
+                trend, eta, shape = found
+                return self._describe(trend, eta, self._outlook(now, oldest, eta), shape, window)
         return None
 
     def _progress(self, level: float) -> float:
@@ -271,15 +279,40 @@ class Channel:
 
     def _trend(self, start: float, now: float, within: float, window: float) -> tuple[Trend, float, Shape] | None:
         """Return the trend of one window, the seconds to the limit and the shape; the latest crossing of several."""
-        prior = (0.0, 0.0)
-        if self.kind.pooled:
-            # Half an error among as many requests as would bring it at a twentieth of the limit.
-            prior = (self.limit / 20, 10 / self.limit)
-        times, values = self.series.blocks(start, now, BLOCKS, prior)
+        times, values = self._blocks(start, now)
         fits = [self._judge(times, values, now, within, shape, window) for shape in self.kind.shapes]
         if not any(fits) and window in ENVELOPES:
             fits = [self._judge(*self.series.peaks(start, now, BLOCKS), now, within, LINE, window)]
         return max((found for found in fits if found is not None), key=lambda found: found[1], default=None)
+
+    def _blocks(self, start: float, now: float) -> tuple[list[float], list[float]]:
+        # Half an error among as many requests as would bring it at a twentieth of the limit.
+        prior = (self.limit / 20, 10 / self.limit) if self.kind.pooled else (0.0, 0.0)
+        return self.series.blocks(start, now, BLOCKS, prior)
+
+    def _outlook(self, now: float, oldest: float, otherwise: float) -> float:
+        """Return the time to the limit that all windows and shapes agree on, `otherwise` if none has one.
+
+        That a forecast is due is decided by the first trend that is steady enough, which favours those that noise has
+        just made steep: its own crossing would come too early more often than not.
+        """
+        outlooks = []
+        for window in WINDOWS:
+            start = now - window
+            if start < oldest:
+                continue
+            looks = [(self._blocks(start, now), shape) for shape in self.kind.shapes]
+            if window in ENVELOPES and not self.kind.pooled:
+                looks.append((self.series.peaks(start, now, BLOCKS), LINE))
+            for (times, values), shape in looks:
+                straight, least = shape.straight, self.kind.low
+                straightened = values if shape is LINE else [straight(max(value, least)) for value in values]
+                level = straight(max(self.level or 0.0, least))
+                outlook = foretell(times, straightened, now, straight(self.target), level, 2 * self.interval)
+                if outlook is not None:
+                    outlooks.append(outlook)
+        found = agreed(outlooks)
+        return otherwise if found is None else found
 
     def _judge(
         self, times: Sequence[float], values: Sequence[float], now: float, within: float, shape: Shape, window: float
@@ -306,13 +339,12 @@ class Channel:
         eta = time_to(trend, target - min(trend.level, reached))
         return (trend, eta, shape) if eta <= within else None
 
-    def _describe(self, trend: Trend, eta: float, shape: Shape, window: float) -> Forecast:
+    def _describe(self, trend: Trend, nearest: float, eta: float, shape: Shape, window: float) -> Forecast:
         level = self.level or 0.0
         slope = trend.late * shape.rate(level) * 60
         agreement = min(trend.late / trend.early, trend.early / trend.late)
-        confidence = (0.5 + 0.5 * agreement) * (1 - 0.4 * eta / reach(window))
-        eta *= LATER
-        low, high = 0.6 * eta, 2.3 * eta + 300
+        confidence = (0.5 + 0.5 * agreement) * (1 - 0.4 * nearest / reach(window))
+        low, high = RANGE[0] * eta, RANGE[1] * eta + RANGE[2]
         return Forecast(
             factor=self.factor,
             eta_seconds=eta,

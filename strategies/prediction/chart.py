@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from upright.strategies.errors import ConfigError
+from upright.strategies.options import is_count, require_seconds
 from upright.strategies.prediction.words import amount, duration, title
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = ["draw_chart"]
+
+_MAX_SIZE = 10_000
 
 
 def draw_chart(
@@ -32,11 +35,11 @@ def draw_chart(
         points: Times in seconds, rising, with their values; None is unknown.
         limit: Drawn as a line, and always in the picture.
         alerts: Times of alerts.
-        width: Columns of the picture, at least 10.
-        height: Rows of the picture, at least 3.
+        width: Columns of the picture, 10 to 10 000.
+        height: Rows of the picture, 3 to 10 000.
 
     Raises:
-        ConfigError: If `width` or `height` is too small.
+        ConfigError: If `width` or `height` is out of its range, or `limit` no finite number >= 0.
 
     Examples:
         >>> points = [(0, 100), (60, 500), (120, 900)]
@@ -48,10 +51,10 @@ def draw_chart(
                 +------------
                             ^
     """
-    if width < 10:
-        raise ConfigError("draw_chart.width", width, "at least 10")
-    if height < 3:
-        raise ConfigError("draw_chart.height", height, "at least 3")
+    for name, size, least in (("width", width, 10), ("height", height, 3)):
+        if not is_count(size, least=least) or size > _MAX_SIZE:
+            raise ConfigError(f"draw_chart.{name}", size, f"an int from {least} to {_MAX_SIZE}")
+    require_seconds("draw_chart.limit", limit)
     if not points:
         return f"{title(factor)}: no readings"
     start, end = points[0][0], points[-1][0]

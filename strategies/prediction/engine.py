@@ -12,7 +12,7 @@ import pickle
 from typing import TYPE_CHECKING
 
 from upright.strategies.errors import ConfigError
-from upright.strategies.options import require_count, require_seconds
+from upright.strategies.options import SHORTEST_INTERVAL, require_count, require_seconds
 from upright.strategies.prediction.actions import suggest
 from upright.strategies.prediction.alarm import Alarm
 from upright.strategies.prediction.alert import Alert, AlertKind, Prediction
@@ -44,7 +44,8 @@ class PredictionEngine:
         limits: What counts as too much.
         interval: Seconds expected between two readings, to begin with; after three it is the median of the newest
             nine, so that a recording with another interval is read as it is.
-        horizon: Furthest forecast that may alert, in seconds.
+        horizon: How far ahead, in seconds, the nearest steady trend may see its limit and still alert. The time stated
+            is what all trends agree on, and may be longer.
         for_ticks: Of the last five readings, how many must forecast a crossing before it alerts, 1 to 5.
         clear_ticks: Readings in a row without trouble that end an alert (twice as many for a forecast).
         cooldown: Seconds after an alert in which the same factor raises no new forecast, and, while the alert is
@@ -66,7 +67,7 @@ class PredictionEngine:
         cooldown: float = 1800.0,
         warm_up: float = 2700.0,
     ) -> None:
-        require_seconds("PredictionEngine.interval", interval, above=True)
+        require_seconds("PredictionEngine.interval", interval, least=SHORTEST_INTERVAL)
         require_seconds("PredictionEngine.horizon", horizon, above=True)
         require_seconds("PredictionEngine.cooldown", cooldown)
         require_seconds("PredictionEngine.warm_up", warm_up)

@@ -116,6 +116,31 @@ def test_a_busy_cpu_is_a_breach_only_after_ten_minutes(host: Host) -> None:
     assert [a.factor for a in host.alerts] == ["cpu"]
 
 
+def test_ten_busy_minutes_are_counted_over_readings_that_were_lost(host: Host) -> None:
+    host.ticks(8, cpu=0.97)
+    host.at += 5 * 60
+    host.ticks(3, cpu=0.97)
+    assert [a.factor for a in host.alerts] == ["cpu"]
+
+
+def test_a_gap_within_which_the_cpu_may_have_rested_for_most_of_the_time_is_no_breach(host: Host) -> None:
+    host.ticks(3, cpu=0.97)
+    host.at += 8 * 60
+    host.ticks(3, cpu=0.97)
+    assert host.alerts == []
+
+
+@pytest.mark.parametrize("interval", [60.0, 120.0, 300.0])
+def test_a_busy_cpu_is_a_breach_at_any_interval(interval: float) -> None:
+    engine, alerts = PredictionEngine(), []
+    for n in range(60):
+        alert = engine.observe(SystemMetrics(at=n * interval, cpu=0.97 if n >= 40 else 0.2)).alert
+        if alert is not None:
+            alerts.append((alert.factor, n))
+    assert [factor for factor, _ in alerts] == ["cpu"]
+    assert 600 - interval <= (alerts[0][1] - 40) * interval <= 600 + interval
+
+
 def test_a_single_spike_is_no_alert(host: Host) -> None:
     for _ in range(30):
         host.tick(response_ms=20_000.0, error_rate=0.5, cpu=1.0)
