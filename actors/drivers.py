@@ -13,7 +13,8 @@ import time
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from upright.actors.edge import Ending, Invoke, Retry, Sleep, Try, Wait, classify_for_retry
+from upright.actors.call import Ending, Invoke, Retry, Sleep, Try, Wait
+from upright.actors.edge import classify_for_retry
 from upright.actors.errors import AskTimeout
 from upright.actors.reply import ReplyFuture
 from upright.actors.worker import JobFailed

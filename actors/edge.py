@@ -13,23 +13,22 @@ from __future__ import annotations
 import logging
 import random
 import time
-from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from upright.actors.breaker import CallFailed, ProbeEnded
+from upright.actors.call import Ending, Invoke, Retry, Sleep, Wait, result_of_success
 from upright.actors.counsel import Consult, Counsel, Inquire
 from upright.actors.events import RecoveryFinished
 from upright.actors.exits import describe
-from upright.actors.fallback import Chains, StepsTried
 from upright.actors.log import get_logger
+from upright.actors.substitution import fall_back
 from upright.strategies import pace
 from upright.strategies.breaker import BreakerState
 from upright.strategies.classification import Classification, classify
 from upright.strategies.codes import ErrorCode
 from upright.strategies.errors import CircuitOpenError
-from upright.strategies.fallback.chain import FallbackStep, NothingToOfferError, RefusedError, Substitute
-from upright.strategies.foreign import Interruption, is_of, shown
+from upright.strategies.foreign import Interruption, is_of
 from upright.strategies.idempotency import is_repeatable
 from upright.strategies.permits import ProbeOutcome
 from upright.strategies.report import (
@@ -43,143 +42,24 @@ from upright.strategies.report import (
 )
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator
 
     from upright.actors.board import Board
+    from upright.actors.call import Call
     from upright.actors.directory import Directory
-    from upright.actors.fallback import ChainView
+    from upright.actors.fallback import Chains
     from upright.actors.operation import Operation, Operations
-    from upright.actors.reply import ReplyFuture
     from upright.actors.worker import WorkerPool
     from upright.strategies.breaker import BreakerSnapshot
     from upright.strategies.flags import Flags
     from upright.strategies.permits import Permit
 
-__all__ = ["Call", "Edge", "Ending", "Tried", "note_failure", "result_of_success"]
+__all__ = ["Edge", "classify_for_retry", "note_failure"]
 
 _FRESHLY_HEALED: Final = 5.0  # seconds after a proven healing in which a half-open circuit is waited for
 _GATE_WAIT: Final = 5.0  # seconds that a call waits for those before it to be made again after a shared healing
 _DETAIL: Final = 1_000  # characters of what a step says about itself
 _GRACE: Final = 0.5  # seconds beyond heal_wait after which the orchestrator is taken to be out of order
-
-
-class Ending(NamedTuple):
-    """How a recovery at the edge came out.
-
-    Attributes:
-        result: For people and for `recover`.
-        has_value: There is a value to return; if not, an error is to be raised.
-        opened_by: The failure that opened the circuit, if it is open.
-        refusal: What is to be raised from the call's own error instead of it, because a fallback step refused.
-        shut_out: The circuit was open already when the call failed, or kept it from being made.
-    """
-
-    result: RecoveryResult
-    has_value: bool
-    opened_by: BaseException | None = None
-    refusal: RefusedError | None = None
-    shut_out: bool = False
-
-
-class Tried(NamedTuple):
-    """A fallback step that was tried before the flow came to it; it is not to be tried twice.
-
-    Attributes:
-        place: Its place in the chain.
-        value: What it gave, perhaps still to be awaited.
-        error: What it raised instead.
-    """
-
-    place: int
-    value: Any
-    error: Exception | None
-
-    def again(self, _context: Mapping[str, Any]) -> Any:
-        """Come out as it did."""
-        if self.error is not None:
-            raise self.error
-        return self.value
-
-
-@dataclass(slots=True)
-class Call:
-    """One call on its way through the flow.
-
-    Attributes:
-        operation: Whose.
-        error: The first failure; None for a call that was rejected before it began.
-        attempt: The call itself, without arguments; None if it cannot be made again.
-        began: Monotonic seconds.
-        context: What a strategy may want to know.
-        arguments: Of the call, for fallback steps.
-        known: What kind of failure it is, where that was decided already.
-        loop: The event loop that the call runs on, for strategies that need it; None for a synchronous call.
-        report: The failure as the actors see it.
-        steps: What was tried.
-        joined: The healing was that of an earlier report.
-        heal_wait: Seconds to wait for a healing, instead of the operation's.
-        untold: What the breaker is to hear once the orchestrator has been asked; see `Edge.meet_circuit`.
-        made: Holds the value once the call has returned one.
-        refusal: What a fallback step refused the call with.
-        tried: The fallback step that was tried on the short way, see upright.outage.
-        failed_at: When it failed, monotonic seconds; 0 while it has not.
-    """
-
-    operation: Operation
-    error: BaseException | None
-    attempt: Callable[[], Any] | None
-    began: float
-    context: Mapping[str, Any] = field(default_factory=dict)
-    arguments: tuple[tuple[Any, ...], Mapping[str, Any]] = ((), {})
-    known: Classification | None = None
-    loop: asyncio.AbstractEventLoop | None = None
-    report: ErrorReport | None = None
-    steps: list[RecoveryStep] = field(default_factory=list)
-    joined: bool = False
-    heal_wait: float | None = None
-    untold: CallFailed | ProbeEnded | None = None
-    made: tuple[Any] | None = None
-    refusal: RefusedError | None = None
-    tried: Tried | None = None
-    failed_at: float = 0.0
-
-
-# Commands of the flow. A driver answers `Wait`, `Invoke` and `Try` with (value, error).
-
-
-class Wait(NamedTuple):
-    """Wait for a future; (None, AskTimeout) when the time is over."""
-
-    future: ReplyFuture[Any]
-    timeout: float
-
-
-class Sleep(NamedTuple):
-    """Let time pass."""
-
-    seconds: float
-
-
-class Invoke(NamedTuple):
-    """Make the call."""
-
-    call: Callable[[], Any]
-
-
-class Try(NamedTuple):
-    """Try a fallback step."""
-
-    step: FallbackStep
-    context: Mapping[str, Any]
-
-
-class Retry(NamedTuple):
-    """Make the call again and again, as the policy allows; answered with a RetryRun."""
-
-    edge: Edge
-    call: Call
-    deadline: float | None
 
 
 class Switches(Protocol):
@@ -497,7 +377,7 @@ class Edge:
         call.steps.append(RecoveryStep(Stage.BREAKER, operation.name, outcome, 0.0, str(snapshot.state)))
         chain = self.chains.get(operation.name)
         if chain is not None and self.switches.now.intelligent_fallback:
-            given = yield from self._fall_back(call, chain)
+            given = yield from fall_back(self, call, chain)
             if given is not None:
                 status = RecoveryStatus.CIRCUIT_OPEN if blocked else RecoveryStatus.RECOVERED
                 return self._end(
@@ -527,69 +407,6 @@ class Edge:
         outcome = StepOutcome.FAILED if run.attempts > 1 else StepOutcome.SKIPPED
         call.steps.append(RecoveryStep(Stage.RETRY, "retry", outcome, monotonic() - began, detail))
         return self._end(call, RecoveryStatus.FAILED)
-
-    def _fall_back(self, call: Call, chain: ChainView) -> Generator[Any, Any, Substitute | None]:
-        context = self.fallback_context(call)
-        for index, step in chain.order:
-            began = monotonic()
-            tried = call.tried
-            if tried is not None and tried.place == index:
-                call.tried = None
-                value, error = yield Try(FallbackStep(step.name, tried.again), context)
-            else:
-                value, error = yield Try(step, context)
-            now = monotonic()
-            if error is None:
-                given = value if isinstance(value, Substitute) else Substitute(value)
-                detail = given.detail or step.degradation
-                call.steps.append(RecoveryStep(Stage.FALLBACK, step.name, StepOutcome.SUCCEEDED, now - began, detail))
-                self._gave(chain, index, step, now)
-                return given
-            # Having nothing for this call, and refusing it, are no failures of the step.
-            skipped = is_of(error, NothingToOfferError)
-            outcome = StepOutcome.SKIPPED if skipped else StepOutcome.FAILED
-            detail = shown(error, _DETAIL, str) if skipped else describe(error)
-            call.steps.append(RecoveryStep(Stage.FALLBACK, step.name, outcome, now - began, detail))
-            if is_of(error, RefusedError):
-                call.refusal = error
-                break
-            if not skipped:
-                chain.outcomes.append((index, False, now))
-                self._tell_tried(chain)
-        return None
-
-    def _gave(self, chain: ChainView, index: int, step: FallbackStep, now: float) -> None:
-        """Note a value that a chain gave; the actor hears of what was put off at once, and of others in bulk."""
-        self.board.fallback_activations.add()
-        chain.outcomes.append((index, True, now))
-        chain.activations += 1
-        if step.catch_up is not None or chain.is_due(now):
-            self._tell_tried(chain)
-
-    def _tell_tried(self, chain: ChainView) -> None:
-        if chain.told:
-            return  # it will read these outcomes as well
-        chain.told = True
-        try:
-            self.directory["fallback"].tell(StepsTried(chain))
-        except Exception:
-            chain.told = False
-            self.board.lost_events.add()
-
-    def fallback_context(self, call: Call) -> dict[str, Any]:
-        """What a fallback step is given: the report's context, and what is known of the call."""
-        args, kwargs = call.arguments
-        operation = call.operation
-        return {
-            **call.context,
-            "operation": operation.name,
-            "resource": operation.resource,
-            "error": call.error if call.error is not None else operation.breaker.snapshot.cause,
-            # A report carries no arguments; its context may.
-            "args": args or call.context.get("args", ()),
-            "kwargs": kwargs or call.context.get("kwargs", {}),
-            "predicted_risk": self.board.risk,
-        }
 
     def _end(
         self,
@@ -630,21 +447,6 @@ class Edge:
         # once, and the circuit names only the one whose report was read first.
         shut_out = status is RecoveryStatus.CIRCUIT_OPEN and (call.error is None or snapshot.since < call.failed_at)
         return Ending(result, has_value, snapshot.cause, call.refusal, shut_out)
-
-
-def result_of_success(call: Call, value: Any) -> RecoveryResult:
-    """Return the result of a call that needed no recovery."""
-    took = monotonic() - call.began
-    operation = call.operation
-    return RecoveryResult(
-        recovery_id=None,
-        status=RecoveryStatus.SUCCEEDED,
-        value=value,
-        duration=took,
-        operation=operation.name,
-        resource=operation.resource,
-        started_at=time.time() - took,
-    )
 
 
 def classify_for_retry(error: BaseException) -> Classification:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from upright.actors.reply import ReplyFuture
 from upright.strategies.breaker import BreakerState, CircuitBreaker
-from upright.strategies.errors import ConfigError
+from upright.strategies.options import require_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Operation", "OperationOptions", "Operations"]
 
-MAX_NAME: Final = 1_000  # characters of an operation's or resource's name
 _LOOK_AT: Final = 32  # operations looked at, oldest first, to find one that may go
 
 
@@ -174,20 +173,21 @@ class Operations:
         Raises:
             ConfigError: `name` or `resource` is no text, empty, or longer than 1 000 characters.
         """
-        found = self._known.get(name) if isinstance(name, str) else None
+        if type(name) is not str:
+            name = require_name("protect.operation", name)
+        found = self._known.get(name)
         if found is None:
             found = self._make(name, resource, options)
-        elif resource is not None and resource != found.resource:
-            _require_name("resource", resource)
-            found.resource = resource
+        elif resource is not None and resource is not found.resource:
+            found.resource = require_name("protect.resource", resource)
         if options is not None and options is not found.options:
             found.set_options(options)
         return found
 
     def _make(self, name: str, resource: str | None, options: OperationOptions | None) -> Operation:
-        _require_name("operation", name)
+        name = require_name("protect.operation", name)
         if resource is not None:
-            _require_name("resource", resource)
+            resource = require_name("protect.resource", resource)
         operation = self._living.get(name)
         if operation is None:
             operation = Operation(name, resource, options or self._make_options(name, resource))
@@ -223,9 +223,3 @@ class Operations:
             except RuntimeError:  # another thread changed the dict: look again
                 continue
         return []
-
-
-def _require_name(field: str, value: Any) -> None:
-    if not isinstance(value, str) or not value or len(value) > MAX_NAME:
-        shown = value if not isinstance(value, str) else value[:80]
-        raise ConfigError(f"protect.{field}", shown, f"a text of 1 to {MAX_NAME} characters")

@@ -7,6 +7,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from upright.parts import Parts
+from upright.strategies.options import require_name
 from upright.tree import Tree
 
 if TYPE_CHECKING:
@@ -32,12 +33,13 @@ def boot(config: Any = None, *, strategies: Iterable[Any] = (), name: str = "upr
         name: The tree's name in status, logs and the control socket.
 
     Raises:
-        ConfigError: A key or value of the configuration is wrong.
+        ConfigError: A key or value of the configuration is wrong, or `name` is no text of 1 to 1 000 characters.
         StartFailed: An actor did not start; nothing was left running.
     """
     from upright.config import load_config
     from upright.flags import FlagSet
 
+    name = require_name("boot.name", name)
     effective = load_config(config)
     parts = Parts(effective, FlagSet(effective.flags, file=effective.flags_file), name)
     parts.register(strategies)

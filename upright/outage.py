@@ -11,7 +11,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from upright.actors.edge import Tried
+from upright.actors.call import Tried
 from upright.strategies.errors import CircuitOpenError
 from upright.strategies.fallback.chain import Substitute
 

@@ -14,8 +14,9 @@ from time import monotonic
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from upright.actors.call import Call
 from upright.actors.drivers import drive, drive_async
-from upright.actors.edge import Call, note_failure
+from upright.actors.edge import note_failure
 from upright.interception import INTERCEPTED, follow, interceptor_of
 from upright.outage import answer_at_once
 from upright.strategies.classification import classify
@@ -24,7 +25,8 @@ from upright.strategies.errors import CircuitOpenError, ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from upright.actors.edge import Edge, Ending, Tried
+    from upright.actors.call import Ending, Tried
+    from upright.actors.edge import Edge
     from upright.actors.operation import Operation
     from upright.strategies.breaker import BreakerSnapshot
 

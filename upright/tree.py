@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import time
 from contextlib import AbstractContextManager
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from upright.actors.breaker import ForceCircuit
-from upright.actors.drivers import drive, drive_async
-from upright.actors.edge import Call, note_failure, result_of_success
+from upright import by_hand
 from upright.actors.monitor import CatchUp
 from upright.boundaries import Boundary
-from upright.interception import intercepted
-from upright.protection import Binding, protected, unprotected
+from upright.circuits import Breakers
+from upright.protection import Binding, protected
 from upright.strategies.classification import classify
-from upright.strategies.errors import ConfigError
-from upright.strategies.report import (
-    ErrorReport,
-    RecoveryId,
-    RecoveryResult,
-    RecoveryStatus,
-    RecoveryStep,
-    Stage,
-    StepOutcome,
-)
+from upright.strategies.foreign import is_of
+from upright.strategies.options import require_count, require_timeout
+from upright.strategies.report import ErrorReport, RecoveryId, RecoveryResult
 from upright.supervisors.status import NodeStatus, status
 
 if TYPE_CHECKING:
@@ -41,7 +29,7 @@ if TYPE_CHECKING:
     from upright.strategies.history import HistoryEntry
     from upright.strategies.metrics import ResilienceMetrics
 
-__all__ = ["Breakers", "CircuitHandle", "Tree"]
+__all__ = ["Tree"]
 
 _CATCH_UP: Final = 0.05  # seconds that the monitor is waited for
 
@@ -135,76 +123,13 @@ class Tree(AbstractContextManager["Tree"]):
         Never raises what the function raised: `result.error` is the first failure, `result.status` says how it
         came out (SUCCEEDED if nothing failed). KeyboardInterrupt and its kind pass through.
         """
-        edge = self.edge
-        found = edge.operations.get(operation)
-        function, args = unprotected(function, args)
-        attempt = functools.partial(intercepted(operation, function), *args, **kwargs)
-        call = Call(found, None, attempt, monotonic(), arguments=(args, kwargs))
-        snapshot = found.breaker.snapshot
-        if not snapshot.passes and edge.active and not edge.switches.now.observe_only:
-            try:
-                return drive(edge, edge.meet_circuit(call)).result
-            except Exception as internal:
-                note_failure(call.error, internal)
-            if call.error is not None:
-                return _not_recovered(call, "the recovery itself failed")
-        try:
-            value = attempt() if call.made is None else call.made[0]
-        except Exception as error:
-            call.error = error
-            return self._recover_call(call, error, snapshot)
-        edge.succeeded(found, snapshot, call.began)
-        return result_of_success(call, value)
+        return by_hand.run(self.edge, operation, function, args, kwargs)
 
     async def call_async(
         self, operation: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> RecoveryResult:
         """The same for a coroutine function, in this task."""
-        edge = self.edge
-        found = edge.operations.get(operation)
-        function, args = unprotected(function, args)
-        attempt = functools.partial(intercepted(operation, function), *args, **kwargs)
-        call = Call(found, None, attempt, monotonic(), arguments=(args, kwargs))
-        call.loop = asyncio.get_running_loop()
-        snapshot = found.breaker.snapshot
-        if not snapshot.passes and edge.active and not edge.switches.now.observe_only:
-            try:
-                return (await drive_async(edge, edge.meet_circuit(call))).result
-            except Exception as internal:
-                note_failure(call.error, internal)
-            if call.error is not None:
-                return _not_recovered(call, "the recovery itself failed")
-        try:
-            value = await attempt() if call.made is None else call.made[0]
-        except Exception as error:
-            call.error = error
-            return await self._recover_call_async(call, error, snapshot)
-        edge.succeeded(found, snapshot, call.began)
-        return result_of_success(call, value)
-
-    def _recover_call(self, call: Call, error: BaseException, snapshot: Any = None) -> RecoveryResult:
-        edge = self.edge
-        if not edge.active:
-            return _not_recovered(call, "the tree is not running, or switched off")
-        try:
-            if snapshot is not None and classify(error).counted:
-                call.untold = edge.log_failure(call.operation, snapshot, call.began, error)
-            return drive(edge, edge.recover(call)).result
-        except Exception as internal:
-            note_failure(error, internal)
-            return _not_recovered(call, "the recovery itself failed")
-
-    async def _recover_call_async(self, call: Call, error: BaseException, snapshot: Any = None) -> RecoveryResult:
-        edge = self.edge
-        if not edge.active:
-            return _not_recovered(call, "the tree is not running, or switched off")
-        try:
-            if snapshot is not None and classify(error).counted:
-                call.untold = edge.log_failure(call.operation, snapshot, call.began, error)
-            return (await drive_async(edge, edge.recover(call))).result
-        except Exception as internal:
-            note_failure(error, internal)
-            return _not_recovered(call, "the recovery itself failed")
+        return await by_hand.run_async(self.edge, operation, function, args, kwargs)
 
     def boundary(
         self, operation: str, *, resource: str | None = None, context: Mapping[str, Any] | None = None
@@ -232,8 +157,8 @@ class Tree(AbstractContextManager["Tree"]):
         cannot be taken (mailbox full, tree down) is counted.
         """
         board = self._board
-        right = isinstance(error, BaseException) and isinstance(operation, str) and operation
-        if right and (resource is None or (isinstance(resource, str) and resource)) and not context:
+        right = is_of(error, BaseException) and type(operation) is str and operation
+        if right and (resource is None or (type(resource) is str and resource)) and context is None:
             # One that will be merged needs no report of its own.
             merged = board.recovering.get(RecoveryId(classify(error).code, resource or operation))
             if merged is not None:
@@ -276,8 +201,8 @@ class Tree(AbstractContextManager["Tree"]):
             context: What a healing strategy or fallback step may need to know.
             timeout: Seconds that a healing is waited for at most; None takes the operation's `heal_wait`.
         """
-        prepared = self._prepare(error, operation, resource, call, context)
-        return self._recover_call(_limited(prepared, timeout), error)
+        prepared = by_hand.prepare(self.edge, error, operation, resource, call, context, timeout)
+        return by_hand.recover(self.edge, prepared, error)
 
     async def recover_async(
         self,
@@ -290,22 +215,9 @@ class Tree(AbstractContextManager["Tree"]):
         timeout: float | None = None,
     ) -> RecoveryResult:
         """Recover from an error in this task: like `recover`, with a `call` that may be a coroutine function."""
-        prepared = _limited(self._prepare(error, operation, resource, call, context), timeout)
+        prepared = by_hand.prepare(self.edge, error, operation, resource, call, context, timeout)
         prepared.loop = asyncio.get_running_loop()
-        return await self._recover_call_async(prepared, error)
-
-    def _prepare(
-        self,
-        error: BaseException,
-        operation: str,
-        resource: str | None,
-        call: Callable[[], Any] | None,
-        context: Mapping[str, Any] | None,
-    ) -> Call:
-        found = self.edge.operations.get(operation, resource)
-        call = None if call is None else intercepted(operation, call)
-        report = ErrorReport(error, operation, resource or found.resource, context or {}, call)
-        return Call(found, error, call, monotonic(), context=report.context, report=report)
+        return await by_hand.recover_async(self.edge, prepared, error)
 
     # Strategies.
 
@@ -338,6 +250,8 @@ class Tree(AbstractContextManager["Tree"]):
         What this thread has seen come out before is among them, unless the monitor is so busy that it has not taken
         it in within 50 ms.
         """
+        if limit is not None:
+            require_count("history.limit", limit)
         self._catch_up()
         return self._parts.monitor.history(limit)
 
@@ -390,6 +304,7 @@ class Tree(AbstractContextManager["Tree"]):
         Raises:
             AskTimeout: It took longer; it goes on stopping.
         """
+        require_timeout("Tree.stop.timeout", timeout)
         directory = self._parts.directory
         directory.closed = True
         self._board.let_go()
@@ -409,84 +324,3 @@ class Tree(AbstractContextManager["Tree"]):
     def __repr__(self) -> str:
         state = "running" if self.is_running else "stopped"
         return f"<Tree {self.name!r}, {state}>"
-
-
-class Breakers:
-    """The circuit breakers of a tree: `tree.breakers["database_query"]`, and iteration over the names."""
-
-    __slots__ = ("_tree",)
-
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
-
-    def __getitem__(self, operation: str) -> CircuitHandle:
-        """Return the circuit of an operation; KeyError if nothing of that name has been protected yet."""
-        found = self._tree.edge.operations.find(operation)
-        if found is None:
-            raise KeyError(f"no operation named {operation!r} has been protected yet")
-        return CircuitHandle(self._tree, found)
-
-    def __iter__(self) -> Any:
-        return (operation.name for operation in self._tree.edge.operations)
-
-    def __len__(self) -> int:
-        return len(self._tree.edge.operations)
-
-
-class CircuitHandle:
-    """One circuit, to look at and to override by hand. The overrides wait until the breaker has made them."""
-
-    __slots__ = ("_operation", "_tree")
-
-    def __init__(self, tree: Tree, operation: Any) -> None:
-        self._tree = tree
-        self._operation = operation
-
-    @property
-    def state(self) -> Any:
-        """CLOSED, OPEN, HALF_OPEN, FORCED_OPEN or DISABLED."""
-        return self._operation.breaker.snapshot.state
-
-    @property
-    def wait_time(self) -> float:
-        """Seconds after which a rejected call is worth making again; 0 while calls pass."""
-        return float(self._operation.breaker.snapshot.wait_time(monotonic()))
-
-    def force_open(self) -> None:
-        """Reject every call until `auto()` or `force_close()`: FORCED_OPEN."""
-        self._force("open")
-
-    def force_close(self) -> None:
-        """Let every call through, whatever comes of it, until `auto()` or `force_open()`: DISABLED."""
-        self._force("close")
-
-    def auto(self) -> None:
-        """End a forced state: CLOSED, with an empty window."""
-        self._force("auto")
-
-    def _force(self, action: str) -> None:
-        self._tree["breaker"].ask(ForceCircuit(self._operation, action), timeout=10.0)
-
-
-def _limited(call: Call, timeout: float | None) -> Call:
-    if timeout is not None:
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout < float("inf"):
-            raise ConfigError("recover.timeout", timeout, "None or a finite number of seconds >= 0")
-        call.heal_wait = timeout
-    return call
-
-
-def _not_recovered(call: Call, why: str) -> RecoveryResult:
-    took = monotonic() - call.began
-    known = classify(call.error) if call.error is not None else None
-    return RecoveryResult(
-        recovery_id=None if call.report is None else call.report.recovery_id,
-        status=RecoveryStatus.FAILED,
-        error=call.error,
-        duration=took,
-        steps=(RecoveryStep(Stage.HEALING, "none", StepOutcome.SKIPPED, 0.0, why),),
-        operation=call.operation.name,
-        resource=call.operation.resource,
-        code=None if known is None else known.code,
-        started_at=time.time() - took,
-    )
