@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from upright.strategies.tally import Tally
 
@@ -24,8 +24,7 @@ __all__ = ["Board", "Proof"]
 _MAX_RESOURCES: Final = 10_000  # resources whose epoch is remembered; the one healed longest ago goes first
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(NamedTuple):
     """That a resource was healed.
 
     Attributes:
@@ -35,6 +34,10 @@ class Proof:
 
     epoch: int = 0
     healed_at: float = 0.0
+
+    def epoch_at(self, started_at: float) -> int:
+        """Return the epoch under which a call began that started at `started_at`."""
+        return self.epoch - 1 if self.epoch and started_at < self.healed_at else self.epoch
 
 
 @dataclass(slots=True, repr=False)  # of the whole tree; Sentry asks for the repr of every local variable
@@ -96,8 +99,7 @@ class Board:
 
     def epoch_at(self, name: str, started_at: float) -> int:
         """Return the epoch of a resource under which a call began that started at `started_at`."""
-        proof = self.proofs.get(name, _BLANK)
-        return proof.epoch - 1 if proof.epoch and started_at < proof.healed_at else proof.epoch
+        return self.proof(name).epoch_at(started_at)
 
     def healed(self, name: str) -> None:
         """Raise the epoch of a resource."""

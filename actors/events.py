@@ -6,9 +6,7 @@ its own story.
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from upright.strategies.prediction.alert import Alert, Prediction
@@ -27,21 +25,7 @@ __all__ = [
 ]
 
 
-_BATCH: Final = 0.001  # seconds that events are let gather before they are looked at
-
-
-def let_gather(waiting: int) -> None:
-    """Let those go first who are in a hurry: called by who is told events, before it looks at one.
-
-    A recovery tells several, and whoever is woken by each would take the interpreter from the actors that are
-    recovering. Does nothing while others wait already.
-    """
-    if not waiting:
-        time.sleep(_BATCH)
-
-
-@dataclass(frozen=True, slots=True)
-class RecoveryStarted:
+class RecoveryStarted(NamedTuple):
     """A failure was reported that nobody was recovering from.
 
     From: the orchestrator.
@@ -51,8 +35,7 @@ class RecoveryStarted:
     report: ErrorReport
 
 
-@dataclass(frozen=True, slots=True)
-class HealingEnded:
+class HealingEnded(NamedTuple):
     """The healing of a recovery came to an end.
 
     From: the orchestrator.
@@ -76,8 +59,7 @@ class HealingEnded:
     joined: int
 
 
-@dataclass(frozen=True, slots=True)
-class RecoveryEscalated:
+class RecoveryEscalated(NamedTuple):
     """A recovery id used up its healing attempts; healing is skipped until the cool-down ends.
 
     From: the healing actor, once per cool-down.
@@ -95,8 +77,7 @@ class RecoveryEscalated:
     cooldown: float
 
 
-@dataclass(frozen=True, slots=True)
-class RecoveryFinished:
+class RecoveryFinished(NamedTuple):
     """A failing call, or a report, has got its final answer.
 
     From: whoever gave it: the caller's side, or the orchestrator.
@@ -115,8 +96,7 @@ class RecoveryFinished:
         return str(self.result.status), str(self.result.method or "")
 
 
-@dataclass(frozen=True, slots=True)
-class CircuitChanged:
+class CircuitChanged(NamedTuple):
     """The circuit of an operation changed its state.
 
     From: the breaker.
@@ -128,8 +108,7 @@ class CircuitChanged:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class PredictionMade:
+class PredictionMade(NamedTuple):
     """The predictor has looked at the host once more.
 
     From: the predictor, every interval.
@@ -145,8 +124,7 @@ class PredictionMade:
     prediction: Prediction
 
 
-@dataclass(frozen=True, slots=True)
-class AlertRaised:
+class AlertRaised(NamedTuple):
     """Something is about to go wrong, or has.
 
     From: the predictor, on the tick on which the alert begins.
@@ -156,8 +134,7 @@ class AlertRaised:
     alert: Alert
 
 
-@dataclass(frozen=True, slots=True)
-class AlertJudged:
+class AlertJudged(NamedTuple):
     """It is known by now whether an alert came true, or a breach had been foretold.
 
     From: the predictor.

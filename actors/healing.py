@@ -7,21 +7,19 @@ never waits. A strategy that takes longer than its timeout is abandoned with its
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from upright.actors.actor import SupervisedActor
 from upright.actors.breaker import ResourceHealed
-from upright.actors.events import RecoveryEscalated
+from upright.actors.escalation import Escalations
 from upright.actors.exits import describe
 from upright.actors.fallback import WorksAgain
 from upright.actors.healing_job import HealingAttempt, Progress, attempt_healing
 from upright.actors.healing_queue import WaitingLine
 from upright.actors.healing_record import (
     ELSEWHERE,
-    Failures,
     Heal,
     Healing,
     HealingReport,
@@ -29,15 +27,13 @@ from upright.actors.healing_record import (
     given_up,
     not_tried,
 )
-from upright.actors.log import get_logger
 from upright.actors.messages import Answered
 from upright.actors.reply import TellBack
+from upright.actors.timers import Alarm
 from upright.actors.worker import JobFailed
 from upright.strategies.report import RecoveryStep, Stage, StepOutcome
 
 if TYPE_CHECKING:
-    from collections import OrderedDict
-
     from upright.actors.board import Board
     from upright.actors.directory import Directory
     from upright.actors.ledger import Ticket
@@ -50,20 +46,15 @@ __all__ = ["HealingActor"]
 
 _MAX_CRASHES: Final = 2  # a healing that crashed more incarnations of this actor is given up
 _MAX_CRASHES_AT_WORK: Final = 10  # likewise while a strategy is at work: giving up would let a second one begin
+_YOUNG: Final = 0.002  # seconds after which a healing is looked at for the first time
 _GONE_AFTER: Final = 5.0  # seconds that a job which was abandoned has to say so
-_MAX_REMEMBERED: Final = 1_000  # recovery ids whose failed attempts are remembered, the oldest go first
 _WORKER_AGAIN: Final = 0.05  # seconds after which a worker is asked for again when there was none
 
 
-@dataclass(frozen=True, slots=True)
 class _Overdue:
-    """A strategy has used up its time."""
-
-    healing: Healing
-    index: int
+    """Some strategy may have used up its time."""
 
 
-@dataclass(frozen=True, slots=True)
 class _TryAgain:
     """There was no worker to be had; perhaps there is now."""
 
@@ -89,10 +80,11 @@ class HealingActor(SupervisedActor):
         self._pool = pool
         self._options = options
         self._healings: dict[RecoveryId, Healing] = board.healings
-        self._failures: OrderedDict[RecoveryId, Failures] = board.healing_failures
+        self._escalations = Escalations(board, options)
         self._totals = board.healing_totals
         self._line: WaitingLine[tuple[Healing, int]] = WaitingLine()
         self._again: Timer | None = None
+        self._alarm = Alarm(self.send_after, _Overdue())
 
     def on_start(self) -> None:
         # What an earlier incarnation had accepted goes on, also if its askers had to be told that it was stopped: its
@@ -122,7 +114,8 @@ class HealingActor(SupervisedActor):
                     self._resume(healing, [ticket for ticket in left if ticket.note is healing])
 
     def _resume(self, healing: Healing, tickets: list[Ticket]) -> None:
-        healing.timer = None
+        healing.look_at = inf
+        healing.young = False
         healing.tickets = tickets
         if healing.outcome is not None:
             self._attempted(healing, healing.outcome)
@@ -141,8 +134,7 @@ class HealingActor(SupervisedActor):
         if isinstance(message, Heal):
             self._accept(self.defer())
         elif isinstance(message, _Overdue):
-            with message.healing:
-                self._abandon(message)
+            self._look_at_times()
         elif isinstance(message, _TryAgain):
             self._again = None
             for healing, index in self._line.take_turn():
@@ -193,9 +185,9 @@ class HealingActor(SupervisedActor):
             running.tickets.append(ticket)
             self.entrust(ticket)
             return
-        refusal = self._refusal(recovery_id)
+        refusal = self._escalations.refusal(recovery_id)
         if refusal is not None:
-            ticket.answer(refusal)
+            ticket.answer(not_tried("healing", refusal))
             return
         healing = Healing(report, heal.loop, self._board.strategies, monotonic(), [ticket])
         ticket.note = healing
@@ -204,19 +196,13 @@ class HealingActor(SupervisedActor):
         with healing:
             self._try_next(healing)
 
-    def _refusal(self, recovery_id: RecoveryId) -> HealingReport | None:
-        failures = self._failures.get(recovery_id)
-        if failures is not None and failures.cooling_until > monotonic():
-            left = failures.cooling_until - monotonic()
-            return not_tried("healing", f"escalated: {failures.escalated_after} attempts failed, next in {left:.1f} s")
-        return None
-
     def _try_next(self, healing: Healing) -> None:
         healing.job = healing.outcome = None
         healing.overdue = False
         healing.job_started_at = monotonic()
+        healing.young = True
+        self._look_at(healing, healing.job_started_at + _YOUNG)
         self._submit(healing)
-        self._watch(healing)
 
     def _submit(self, healing: Healing) -> None:
         strategies, start, report = healing.strategies, healing.index, healing.report
@@ -225,7 +211,9 @@ class HealingActor(SupervisedActor):
         healing.outcome = None
         self._pool.submit(
             lambda: attempt_healing(strategies, start, report, progress) if progress.begin() else ELSEWHERE,
-            Shortcut(TellBack(self.actor_ref, (healing, start, progress)), self._proven, healing, progress),
+            Shortcut(
+                TellBack(self.actor_ref, (healing, start, progress)), self._proven, self._is_woken, healing, progress
+            ),
             loop=healing.loop,
             job=job,
         )
@@ -256,16 +244,38 @@ class HealingActor(SupervisedActor):
             due = healing.job_started_at + limit
         else:
             due = now_at[1] + self._limit(healing, now_at[0])
-        healing.timer = self.send_after(max(0.0, due - monotonic()), _Overdue(healing, healing.index))
+        self._look_at(healing, due)
+
+    def _look_at(self, healing: Healing, moment: float) -> None:
+        healing.look_at = moment
+        self._alarm.set(moment)
+
+    def _look_at_times(self) -> None:
+        self._alarm.rang()
+        now = monotonic()
+        for healing in list(self._healings.values()):
+            if healing.look_at > now:
+                self._alarm.set(healing.look_at)
+                continue
+            with healing:
+                if healing.young:
+                    healing.young = False  # a proof that came before has not woken this actor: it is looked at next
+                    self._watch(healing)
+                else:
+                    self._abandon(healing)
+
+    def _is_woken(self, healing: Healing) -> bool:
+        """Whether a proof has to wake this actor; asked in the worker's thread, once the proof is on the lane.
+
+        Most healings that are quick come in numbers: what is left to do about them gathers meanwhile.
+        """
+        return not healing.young or len(self._line) > 0
 
     def _limit(self, healing: Healing, index: int) -> float:
         own = healing.strategies[index].timeout
         return self._options.timeout if own is None else own
 
-    def _abandon(self, overdue: _Overdue) -> None:
-        healing = overdue.healing
-        if not self._is_at(healing, overdue.index):
-            return
+    def _abandon(self, healing: Healing) -> None:
         if healing.overdue:
             self._attempted(healing, Answered((healing, healing.index)))  # whoever was to answer is gone
             return
@@ -277,14 +287,14 @@ class HealingActor(SupervisedActor):
         if not over:
             # Passed on meanwhile to a strategy that may take longer, or not begun yet.
             if now_at is None:
-                healing.timer = self.send_after(_WORKER_AGAIN, overdue)
+                self._look_at(healing, now + _WORKER_AGAIN)
             else:
                 self._watch(healing)
             return
         healing.overdue = True
         if healing.job is not None:
             healing.job.abandon()  # its asker, this actor, is told so as the job's answer
-            healing.timer = self.send_after(_GONE_AFTER, overdue)
+            self._look_at(healing, now + _GONE_AFTER)
         else:
             self._attempted(healing, Answered((healing, healing.index)))
 
@@ -299,27 +309,28 @@ class HealingActor(SupervisedActor):
                 self._look_again()
                 return
             attempt = self._lost_attempt(healing, answered.error)
-        if healing.timer is not None:
-            healing.timer.cancel()
-        took = monotonic() - healing.job_started_at
+        healing.look_at = inf
         if attempt.index is None:
-            self._end(healing, proven=False)
+            self._end(healing)
             return
         name = healing.strategies[attempt.index].name
         if attempt.counted:
             self._count(name, proven=attempt.proven)
-        outcome = StepOutcome.SUCCEEDED if attempt.proven else StepOutcome.FAILED
-        healing.steps.append(RecoveryStep(Stage.HEALING, name, outcome, took, attempt.detail))
         if attempt.proven:
-            self._failures.pop(healing.report.recovery_id, None)
-            self._end(healing, proven=True)
+            self._escalations.healed(healing.report.recovery_id)
+            self._end(healing, healing.proven_by(attempt))
             return
-        exhausted = attempt.counted and self._attempt_failed(healing, healing.steps[-1], hopeless=attempt.hopeless)
+        took = monotonic() - healing.job_started_at
+        step = RecoveryStep(Stage.HEALING, name, StepOutcome.FAILED, took, attempt.detail)
+        healing.steps.append(step)
+        exhausted = attempt.counted and self._escalations.attempt_failed(
+            healing.report, step, hopeless=attempt.hopeless
+        )
         healing.job = healing.outcome = None
         healing.progress = Progress()
         healing.index = attempt.index + 1
         if exhausted or healing.index >= len(healing.strategies):
-            self._end(healing, proven=False)
+            self._end(healing)
         else:
             self._try_next(healing)
 
@@ -334,10 +345,14 @@ class HealingActor(SupervisedActor):
             return HealingAttempt(index, detail=f"not done within {self._limit(healing, index):g} s")
         return HealingAttempt(index, detail="no account of it" if cause is None else describe(cause))
 
-    def _end(self, healing: Healing, *, proven: bool) -> None:
+    def _end(self, healing: Healing, proof: HealingReport | None = None) -> None:
         self._healings.pop(healing.report.recovery_id, None)
-        steps = tuple(healing.steps)
-        report = HealingReport(proven, steps) if steps else not_tried("none", "no healing strategy fits")
+        if proof is not None:
+            report = proof
+        elif healing.steps:
+            report = HealingReport(False, tuple(healing.steps))
+        else:
+            report = not_tried("none", "no healing strategy fits")
         for ticket in healing.tickets:
             ticket.answer(report)
 
@@ -355,41 +370,6 @@ class HealingActor(SupervisedActor):
         if board.catches_up:
             self._directory["fallback"].send_unbounded(WorksAgain(resource=target))
 
-    # Attempts and escalation.
-
-    def _attempt_failed(self, healing: Healing, step: RecoveryStep, *, hopeless: bool) -> bool:
-        """Count a failed attempt; True if there are to be no more of them for now."""
-        options, now = self._options, monotonic()
-        recovery_id = healing.report.recovery_id
-        failures = self._failures.setdefault(recovery_id, Failures())
-        self._failures.move_to_end(recovery_id)
-        if len(self._failures) > _MAX_REMEMBERED:
-            self._failures.popitem(last=False)
-        while failures.times and failures.times[0] < now - options.attempt_window:
-            failures.times.popleft()
-        failures.times.append(now)
-        failures.last = f"{step.strategy}: {step.detail}" if step.detail else step.strategy
-        if len(failures.times) < options.max_healing_attempts and not hopeless:
-            return False
-        attempts = failures.escalated_after = len(failures.times)
-        failures.cooling_until = now + options.cooldown
-        failures.times.clear()
-        self._escalate(RecoveryEscalated(recovery_id, healing.report, attempts, options.cooldown))
-        return True
-
-    def _escalate(self, event: RecoveryEscalated) -> None:
-        self._board.escalations.add()
-        get_logger("healing").log(
-            logging.ERROR,
-            "recovery_escalated",
-            recovery_id=str(event.recovery_id),
-            operation=event.report.operation,
-            attempts=event.attempts,
-            cooldown=event.cooldown,
-            error=describe(event.report.error),
-        )
-        self._board.publish(event)
-
     def _count(self, name: str, *, proven: bool) -> None:
         total = self._totals.setdefault(name, [0, 0])
         total[0] += 1
@@ -400,27 +380,12 @@ class HealingActor(SupervisedActor):
     @property
     def status_details(self) -> dict[str, Any]:  # type: ignore[override]
         """What is being healed or waits for that, each strategy's totals, and what was escalated (seconds left)."""
-        now = monotonic()
         return {
-            "healing": [str(recovery_id) for recovery_id in list(self._healings)],
+            "healing": [str(recovery_id) for recovery_id, one in list(self._healings.items()) if not one.is_proven],
             "waiting_for_a_worker": len(self._line),
             "strategies": {
                 name: {"attempts": attempts, "proven": proven}
                 for name, (attempts, proven) in list(self._totals.items())
             },
-            "escalated": {
-                str(recovery_id): round(failures.cooling_until - now, 1)
-                for recovery_id, failures in list(self._failures.items())
-                if failures.cooling_until > now
-            },
-            "gave_up": {
-                str(recovery_id): {
-                    "for": round(self._options.cooldown - (failures.cooling_until - now), 1),
-                    "attempts": failures.escalated_after,
-                    "last": failures.last,
-                }
-                for recovery_id, failures in list(self._failures.items())
-                if failures.cooling_until > now
-            },
-            "escalations": self._board.escalations.value,
+            **self._escalations.status_details,
         }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from upright.actors.exits import describe
 from upright.actors.interrupt import Interrupted
 from upright.strategies.classification import classify, is_passthrough
 from upright.strategies.codes import ErrorCode
-from upright.strategies.foreign import is_of
+from upright.strategies.foreign import is_awaitable, is_of
 from upright.strategies.healing.base import HealingFailed
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def attempt_healing(
             raise
         except BaseException as error:
             return _unfit(index, error)
-        if inspect.isawaitable(fits):
+        if is_awaitable(fits):
             return _attempt_async(strategies, index, report, progress, fits)
         if fits:
             return _attempt(strategies, index, report)
@@ -100,10 +99,10 @@ def _attempt(strategies: Sequence[HealingStrategy], index: int, report: ErrorRep
     strategy = strategies[index]
     try:
         healed = strategy.heal(report)
-        if inspect.isawaitable(healed):
+        if is_awaitable(healed):
             return _finish_async(strategy, index, report, healed)
         proof = strategy.verify(report)
-        if inspect.isawaitable(proof):
+        if is_awaitable(proof):
             return _finish_async(strategy, index, report, None, proof)
     except Interrupted:
         raise
@@ -123,7 +122,7 @@ async def _attempt_async(
         attempt = _attempt(strategies, index, report)
     else:
         attempt = attempt_healing(strategies, index + 1, report, progress)
-    return await attempt if inspect.isawaitable(attempt) else attempt
+    return await attempt if is_awaitable(attempt) else attempt
 
 
 async def _finish_async(
@@ -134,7 +133,7 @@ async def _finish_async(
         if healed is not None:
             await healed
             proof = strategy.verify(report)
-        if inspect.isawaitable(proof):
+        if is_awaitable(proof):
             proof = await proof
     except asyncio.CancelledError:
         return HealingAttempt(index, detail="cancelled: the loop it ran on was stopped")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
+from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from upright.actors.healing_job import HealingAttempt, Progress
 from upright.actors.interrupt import shielded
@@ -19,19 +19,17 @@ if TYPE_CHECKING:
 
     from upright.actors.ledger import Ticket
     from upright.actors.reply import TellBack
-    from upright.actors.timers import Timer
     from upright.actors.worker import Job
     from upright.strategies.healing.base import HealingStrategy
     from upright.strategies.report import ErrorReport
 
-__all__ = ["ELSEWHERE", "Failures", "Heal", "Healing", "HealingReport", "Shortcut", "given_up", "not_tried"]
+__all__ = ["ELSEWHERE", "Heal", "Healing", "HealingReport", "Shortcut", "given_up", "not_tried"]
 
 ELSEWHERE: Final = object()
 """What a job gives that may not begin any more, or has been begun before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Heal:
+class Heal(NamedTuple):
     """Try to heal what a report is about.
 
     From: the orchestrator. To: the healing actor. Reply: one HealingReport.
@@ -47,8 +45,7 @@ class Heal:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class HealingReport:
+class HealingReport(NamedTuple):
     """What became of a healing.
 
     Attributes:
@@ -78,8 +75,19 @@ class Healing(Carried):
     job_started_at: float = 0.0
     outcome: Answered | None = None  # of the job, kept until it is dealt with: a crash in between must not lose it
     progress: Progress = field(default_factory=Progress)
-    timer: Timer | None = None
+    look_at: float = inf  # when the strategy at work has used up its time, or who was to say how it came out
     overdue: bool = False
+    young: bool = False  # its actor looks at it again in a moment, whether woken or not
+    proof: HealingReport | None = None  # what everybody is told who asked, once there is a proof
+
+    def proven_by(self, attempt: HealingAttempt) -> HealingReport:
+        """Return what everybody is told of a proof."""
+        if self.proof is None:
+            assert attempt.index is not None  # a strategy proved it  # noqa: S101
+            name, took = self.strategies[attempt.index].name, monotonic() - self.job_started_at
+            step = RecoveryStep(Stage.HEALING, name, StepOutcome.SUCCEEDED, took, attempt.detail)
+            self.proof = HealingReport(True, (*self.steps, step))
+        return self.proof
 
     @property
     def is_proven(self) -> bool:
@@ -93,52 +101,63 @@ class Healing(Carried):
         return self.outcome is None and self.progress.begun
 
 
-@dataclass(slots=True)
-class Failures:
-    """The failed attempts of one recovery id within the window, and until when it is left alone."""
-
-    times: deque[float] = field(default_factory=deque)
-    cooling_until: float = 0.0
-    escalated_after: int = 0
-    last: str = ""  # what was tried last, and why that failed
-
-
 class Shortcut:
     """Tells this actor how a job came out, and a proven healing also to who asked for it, from the worker's thread.
 
     That saves the asker two changes of threads. Everything but a proof takes the way through the actor. The actor is
-    told first: so a failure that is reported after the proof finds the healing ended.
+    told first: so a failure that is reported after the proof finds the healing ended. It is woken last, if at all: it
+    would take the interpreter from those who wait for the answer.
+
+    Args:
+        back: Where the actor is told.
+        publish: Publishes a proof.
+        wakes: Whether the actor is to be woken by it.
+        healing: What the job is for.
+        progress: Of that job: if the healing has another one by now, the job is no longer its own.
     """
 
-    __slots__ = ("_back", "_healing", "_progress", "_publish")
+    __slots__ = ("_back", "_healing", "_progress", "_publish", "_wakes")
 
-    def __init__(self, back: TellBack, publish: Callable[[str], None], healing: Healing, progress: Progress) -> None:
+    def __init__(
+        self,
+        back: TellBack,
+        publish: Callable[[str], None],
+        wakes: Callable[[Healing], bool],
+        healing: Healing,
+        progress: Progress,
+    ) -> None:
         self._back = back
         self._publish = publish
+        self._wakes = wakes
         self._healing = healing
         self._progress = progress
 
     def answer(self, value: Any) -> bool:
         if value is ELSEWHERE:
             return False
-        healing = self._healing
-        began, steps = healing.job_started_at, tuple(healing.steps)
-        proven = isinstance(value, HealingAttempt) and value.proven
+        healing, back = self._healing, self._back
+        answered = Answered(back.key, value)
+        if not (isinstance(value, HealingAttempt) and value.proven):
+            self._keep(answered)
+            return back.tell(answered)
+        report = healing.proven_by(value)
         with shielded():
-            if proven:
-                self._publish(healing.report.target)
-            self._keep(Answered(self._back.key, value))
-        first = self._back.answer(value)
-        if first and proven and value.index is not None:
-            name = healing.strategies[value.index].name
-            step = RecoveryStep(Stage.HEALING, name, StepOutcome.SUCCEEDED, monotonic() - began, value.detail)
-            for ticket in healing.tickets[:1]:
-                ticket.answer(HealingReport(proven=True, steps=(*steps, step)))
-        return first
+            self._publish(healing.report.target)
+            self._keep(answered)
+            if not back.tell(answered, wake=False):
+                return False
+            try:
+                for ticket in healing.tickets[:1]:
+                    ticket.answer(report)
+            finally:
+                if self._wakes(healing):
+                    back.address.lane.wake()
+        return True
 
     def fail(self, error: BaseException) -> bool:
-        self._keep(Answered(self._back.key, error=error))
-        return self._back.fail(error)
+        answered = Answered(self._back.key, error=error)
+        self._keep(answered)
+        return self._back.tell(answered)
 
     def _keep(self, outcome: Answered) -> None:
         healing = self._healing
@@ -149,9 +168,8 @@ class Shortcut:
 def given_up(healing: Healing | None) -> HealingReport:
     """What becomes of a healing on which this actor failed again and again: not even a proof is thrown away."""
     outcome = None if healing is None or healing.outcome is None else healing.outcome.value
-    if healing is not None and isinstance(outcome, HealingAttempt) and outcome.proven and outcome.index is not None:
-        step = RecoveryStep(Stage.HEALING, healing.strategies[outcome.index].name, StepOutcome.SUCCEEDED)
-        return HealingReport(proven=True, steps=(*healing.steps, step))
+    if healing is not None and isinstance(outcome, HealingAttempt) and outcome.proven:
+        return healing.proven_by(outcome)
     return not_tried("healing", "given up: its healing actor failed repeatedly")
 
 

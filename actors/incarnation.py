@@ -78,6 +78,13 @@ class Incarnation(Life):
             finally:
                 del error  # or this frame, the error and its traceback keep each other alive
 
+    def give_up(self) -> None:
+        """Detach it, wherever its start got to: nobody will know of it."""
+        if self.ident is None:
+            self._thread_ended = True  # it has not begun, and if it does it ends at once
+        if not self.ended:
+            self.detach(Killed())
+
     def cancel(self) -> None:
         """Have it end in order as soon as it can: nobody waits for its start any more (Ctrl-C)."""
         if self.ended:

@@ -49,14 +49,26 @@ class Ticket:
         return bool(getattr(self._reply, "done", False))
 
     def answer(self, value: Any) -> bool:
-        """Give the answer and close the ticket; False if it was closed before."""
+        """Give the answer and close the ticket; False if it was closed before. Still open if the answer raises."""
         with shielded():
-            return self._ledger.take(self) and (self._reply is None or self._reply.answer(value))
+            if not self._ledger.take(self):
+                return False
+            try:
+                return self._reply is None or self._reply.answer(value)
+            except BaseException:
+                self._ledger.put_back(self)
+                raise
 
     def fail(self, error: BaseException) -> bool:
-        """Give an exception for an answer and close the ticket; False if it was closed before."""
+        """Give an exception for an answer and close the ticket; as `answer` does."""
         with shielded():
-            return self._ledger.take(self) and (self._reply is None or self._reply.fail(error))
+            if not self._ledger.take(self):
+                return False
+            try:
+                return self._reply is None or self._reply.fail(error)
+            except BaseException:
+                self._ledger.put_back(self)
+                raise
 
     def withdraw(self) -> Answer | None:
         """Close the ticket without answering and return where its answer goes; None if it was closed before."""
@@ -108,6 +120,10 @@ class Ledger:
     def take(self, ticket: Ticket) -> bool:
         """Remove a ticket; False if somebody else has."""
         return self._open.pop(ticket, self) is None
+
+    def put_back(self, ticket: Ticket) -> None:
+        """Open a ticket again that could not be answered: whoever comes next can. An answer given twice counts once."""
+        self._open[ticket] = None
 
     def tickets(self) -> list[Ticket]:
         """Return the open tickets, oldest first."""

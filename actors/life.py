@@ -14,7 +14,9 @@ from __future__ import annotations
 import logging
 from _thread import allocate_lock, get_ident
 from collections import deque
+from functools import partial
 from queue import Empty
+from time import sleep
 from typing import TYPE_CHECKING, Any, cast
 
 from upright.actors import registry
@@ -160,7 +162,9 @@ class Life:
 
     def _serve(self, actor: SupervisedActor) -> ExitReason:
         lane = self.lane
-        system, head, timers, get, now = lane.system, lane.head, self.timers, lane.get, self.now
+        system, head, timers, now = lane.system, lane.head, self.timers.heap, self.now
+        gathers = actor._gathers  # noqa: SLF001 - of its class
+        get = partial(_gathered, lane, gathers) if gathers else lane.get
         handle = actor._handle_receive  # noqa: SLF001 - pykka's own name for its dispatch
         while True:
             if self.detached:
@@ -172,7 +176,7 @@ class Life:
             if head:
                 item = head.popleft()
             elif timers:
-                item = self._next_or_timer(lane)
+                item = self._next_or_timer(get)
             else:
                 item = get()
             if item is WAKE:
@@ -181,7 +185,8 @@ class Life:
                     return NORMAL
                 continue
             if system:
-                self._hand_back(lane, item)  # what came on the system lane goes first
+                head.appendleft(item)  # what came on the system lane goes first
+                self._bounce_if_closed(lane)
                 continue
             self.busy_since = now()  # before `current`: see sweep() of the watchdog
             self.current = item
@@ -204,15 +209,14 @@ class Life:
             del item, message, reply
             result = None
 
-    def _next_or_timer(self, lane: Lane) -> Item:
+    def _next_or_timer(self, get: Callable[..., Item]) -> Item:
         """Turn a timer that is due into a message, or take the next one, in turns; WAKE to look again."""
-        timers = self.timers
-        timer = None if self._timer_fired else timers.pop_due()
-        self._timer_fired = timer is not None
-        if timer is not None:
-            return (timer.fire(), None)
+        wait = self.timers.wait()
+        self._timer_fired = wait == 0.0 and not self._timer_fired
+        if self._timer_fired:
+            return (self.timers.pop().fire(), None)
         try:
-            return lane.get(timeout=timers.wait())
+            return get(True, wait)
         except Empty:  # a timer is due now
             return WAKE
 
@@ -226,10 +230,11 @@ class Life:
                 if message.incarnation not in (None, self.number):
                     continue
                 self._stops.append(message)
+                self.busy_since = self.now()
+                self.current = (message, None)
+                return message.reason  # still in hand: an on_stop that hangs is a hang as well
             self.busy_since = self.now()
             self.current = (message, None)
-            if is_of(message, Stop):
-                return message.reason  # still in hand: an on_stop that hangs is a hang as well
             if self.detached:
                 system.appendleft(message)
                 self._bounce_if_closed(self.lane)
@@ -377,3 +382,11 @@ class Life:
             self._ready.release()
         except RuntimeError:
             return  # nobody waits
+
+
+def _gathered(lane: Lane, seconds: float, block: bool = True, timeout: float | None = None) -> Item:  # noqa: FBT001, FBT002 - as `get`
+    """Get the next message, and let more of them come meanwhile if it is the only one."""
+    item = lane.get(block, timeout)
+    if item is not WAKE and item[1] is None and not lane.qsize():
+        sleep(seconds)
+    return item

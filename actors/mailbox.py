@@ -22,7 +22,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from upright.actors.reply import Answer
 
@@ -71,7 +71,11 @@ class Lane(SimpleQueue[Item]):
         # the other for longer than the other needs.
         if not self.woken:
             self.woken = True
-            self.put(WAKE)
+            try:
+                self.put(WAKE)
+            except BaseException:
+                self.woken = False
+                raise
 
     def hand_back(self, item: Item) -> None:
         """Return a message that was taken but not handled, to be the next one."""
@@ -97,18 +101,22 @@ class Lane(SimpleQueue[Item]):
             except IndexError:
                 break
             take(message, None)
+        for item in self.rest():
+            take(*item)
+
+    def rest(self) -> Iterator[Item]:
+        """Take out one user message after another, as long as there are any that nobody else gets."""
         while self.head:
             try:
-                item = self.head.popleft()
+                yield self.head.popleft()
             except IndexError:
                 break
-            take(*item)
         while not self.empty():
             try:
                 item = self.get_nowait()
-            except Exception:  # queue.Empty: another drain was faster
+            except Exception:  # queue.Empty: somebody else was faster
                 break
             if item is WAKE:
                 self.woken = False
             else:
-                take(*item)
+                yield item

@@ -14,7 +14,6 @@ from heapq import merge
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from upright.actors.actor import SupervisedActor
 from upright.actors.events import (
     AlertJudged,
     AlertRaised,
@@ -24,11 +23,11 @@ from upright.actors.events import (
     RecoveryEscalated,
     RecoveryFinished,
     RecoveryStarted,
-    let_gather,
 )
 from upright.actors.exits import describe
 from upright.actors.letters import dead_letters
 from upright.actors.log import get_logger
+from upright.actors.subscriber import Subscriber
 from upright.strategies.history import HistoryEntry
 from upright.strategies.metrics import RecoveryTimes, ResilienceMetrics
 from upright.strategies.options import require_count
@@ -253,7 +252,7 @@ class MonitorState:
         self.note("alert_judged", f"{event.factor} {outcome}")
 
 
-class MonitorActor(SupervisedActor):
+class MonitorActor(Subscriber):
     """Receives: the events of upright.actors.events. Replies: nothing.
 
     Owns: every change of its MonitorState. Blocks on: nothing; listeners must not block it either.
@@ -270,7 +269,6 @@ class MonitorActor(SupervisedActor):
 
     def on_receive(self, message: Any) -> Any:
         state = self._state
-        let_gather(self.actor_ref.depth)
         if isinstance(message, RecoveryFinished):
             state.finished(message)
         elif isinstance(message, RecoveryStarted):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from _thread import TIMEOUT_MAX
 from collections import deque
 from itertools import count
 from queue import Empty, SimpleQueue
@@ -24,7 +25,7 @@ from upright.strategies.notices import (
     notice_of_result,
     notice_of_start,
 )
-from upright.strategies.options import require_count
+from upright.strategies.options import require_count, require_timeout
 from upright.strategies.window import copied
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class NoticeStream:
     """
 
     def __init__(self, limit: int, close: Callable[[], object]) -> None:
+        require_count("NoticeStream.limit", limit, least=1)
         self._limit = limit
         self._close = close
         self._queue: SimpleQueue[RecoveryNotice | None] = SimpleQueue()
@@ -98,8 +100,9 @@ class NoticeStream:
 
     def get(self, timeout: float | None = None) -> RecoveryNotice | None:
         """Return the next notice; None if none came within `timeout` seconds (None: no limit), or at the end."""
+        require_timeout("NoticeStream.get.timeout", timeout)
         try:
-            return self._taken(self._queue.get(timeout=timeout))
+            return self._taken(self._queue.get(timeout=None if timeout is None else min(max(0, timeout), TIMEOUT_MAX)))
         except Empty:
             return None
 

@@ -13,7 +13,7 @@ but the one it crashed on to the next.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +24,7 @@ from upright.actors.gate import Gate
 from upright.actors.healing_record import Heal, HealingReport
 from upright.actors.messages import Answered
 from upright.actors.recovering import HealingReply, Recovery
+from upright.actors.timers import Alarm
 from upright.strategies.report import (
     ErrorReport,
     RecoveryResult,
@@ -47,14 +48,12 @@ _MAX_CRASHES: Final = 2  # a recovery that crashed more incarnations of this act
 _MAX_CRASHES_MEANWHILE: Final = 10  # likewise while its healing is under way, whose proof is worth waiting for
 _RERUNS_AT_ONCE: Final = 200  # calls that are made again at the same time after a shared healing
 _MAX_GATES: Final = 100  # resources whose gate is kept for those who join the healing late
+_REPORTS: Final = (ErrorReport, Consult)
 _MAILBOX_LIMIT: Final = 200_000  # a burst of duplicates is merged as fast as it is read; a tuple of two each until then
 
 
-@dataclass(frozen=True, slots=True)
 class _WaitIsOver:
-    """Somebody has waited for a healing as long as it wanted to."""
-
-    recovery: Recovery
+    """Somebody may have waited for a healing as long as it wanted to."""
 
 
 class OrchestratorActor(SupervisedActor):
@@ -92,6 +91,7 @@ class OrchestratorActor(SupervisedActor):
         self._healing_on = healing_on
         self._recoveries: dict[RecoveryId, Recovery] = {}
         self._gates: OrderedDict[str, Gate] = OrderedDict()  # by resource, of the last healing that was shared
+        self._alarm = Alarm(self.send_after, _WaitIsOver())
         self._totals = {"recoveries": 0, "healed": 0, "not_healed": 0, "joined": 0}
 
     def on_start(self) -> None:
@@ -137,10 +137,9 @@ class OrchestratorActor(SupervisedActor):
         # Not only those in `waiting`: the crash may have come just before a ticket was put there, or after it was
         # taken out.
         now, known = monotonic(), recovery.waiting
-        recovery.waiting = {t: known.get(t, now if t.asked else float("inf")) for t in tickets}
-        recovery.look_at = float("inf")
-        recovery.timer = None
-        self._look_at(recovery, min(recovery.waiting.values(), default=float("inf")))
+        recovery.waiting = {t: known.get(t, now if t.asked else inf) for t in tickets}
+        recovery.look_at = inf
+        self._look_at(recovery, min(recovery.waiting.values(), default=inf))
         self._board.recovering[recovery.id] = recovery.merged
         if recovery.outcome is not None:
             self._healing_ended(recovery, recovery.outcome)
@@ -150,12 +149,10 @@ class OrchestratorActor(SupervisedActor):
             self._ask(recovery, recovery.reply)
 
     def on_receive(self, message: Any) -> Any:
-        if isinstance(message, ErrorReport | Consult):
+        if isinstance(message, _REPORTS):
             self._receive(message)
         elif isinstance(message, _WaitIsOver):
-            if self._is_kept(message.recovery):
-                with message.recovery:
-                    self._waits_are_over(message.recovery)
+            self._look_at_waits()
         elif isinstance(message, Inquire):
             pass  # that it is answered says it: whatever was reported before has been accepted
         else:
@@ -163,10 +160,11 @@ class OrchestratorActor(SupervisedActor):
         return None
 
     def on_system_message(self, message: Any) -> None:
-        if isinstance(message, Answered) and isinstance(message.key, Recovery):
-            if self._is_kept(message.key):
-                with message.key:
-                    self._healing_ended(message.key, message.key.outcome or message)
+        recovery = message.key if isinstance(message, Answered) else None
+        if isinstance(recovery, Recovery):
+            if self._is_kept(recovery):
+                with recovery:
+                    self._healing_ended(recovery, recovery.outcome or message)
         else:
             super().on_system_message(message)
 
@@ -213,9 +211,9 @@ class OrchestratorActor(SupervisedActor):
             self._board.joined_reports.add()
             self._wait(running, ticket, consult)
             return
-        present = self._board.proof(report.target).epoch
-        epoch = self._board.epoch_at(report.target, report.created_at) if report.epoch is None else report.epoch
-        if epoch < present:
+        proof = self._board.proof(report.target)
+        epoch = proof.epoch_at(report.created_at) if report.epoch is None else report.epoch
+        if epoch < proof.epoch:
             self._board.joined_reports.add()
             gate = self._gate_of(report.target)
             self._answer(ticket, Counsel(healed=True, joined=True, steps=_healed_before().steps, gate=gate))
@@ -223,7 +221,7 @@ class OrchestratorActor(SupervisedActor):
         risk = self._board.risk
         if risk is not None and "predicted_risk" not in report.context:
             report = report.with_context(predicted_risk=risk)
-        recovery = Recovery(recovery_id, report, present, consult.loop if consult else None, monotonic())
+        recovery = Recovery(recovery_id, report, proof.epoch, consult.loop if consult else None, monotonic())
         self._recoveries[recovery_id] = recovery
         self._board.recovering[recovery_id] = recovery.merged
         self._totals["recoveries"] += 1
@@ -236,7 +234,7 @@ class OrchestratorActor(SupervisedActor):
         ticket.note = recovery
         wait = consult.heal_wait if consult is not None else self._heal_wait(ticket.message.operation)
         if not ticket.asked:
-            wait = float("inf")  # nobody waits: the ticket is there only to survive a crash
+            wait = inf  # nobody waits: the ticket is there only to survive a crash
         until = recovery.waiting[ticket] = monotonic() + wait
         self.entrust(ticket)
         self._look_at(recovery, until)
@@ -245,9 +243,17 @@ class OrchestratorActor(SupervisedActor):
         """Have the waits looked at when the one is over that ends at `moment`."""
         if moment < recovery.look_at:
             recovery.look_at = moment
-            if recovery.timer is not None:
-                recovery.timer.cancel()
-            recovery.timer = self.send_after(moment - monotonic(), _WaitIsOver(recovery))
+            self._alarm.set(moment)
+
+    def _look_at_waits(self) -> None:
+        self._alarm.rang()
+        now = monotonic()
+        for recovery in list(self._recoveries.values()):
+            if recovery.look_at <= now:
+                with recovery:
+                    self._waits_are_over(recovery)
+            else:
+                self._alarm.set(recovery.look_at)
 
     # Healing.
 
@@ -299,8 +305,8 @@ class OrchestratorActor(SupervisedActor):
             self._gates.pop(target, None)
             if len(recovery.waiting) + sum(len(follower.waiting) for follower in followers) > 1:
                 gate = self._gate_of(target)
-        self._close(recovery, outcome, gate)
         recovery.done.answer(outcome.proven)
+        self._close(recovery, outcome, gate)
         for follower in followers:
             if self._recoveries.get(follower.id) is not follower:
                 continue  # closed meanwhile, with another follower whose healing was skipped
@@ -321,8 +327,6 @@ class OrchestratorActor(SupervisedActor):
     def _close(self, recovery: Recovery, outcome: HealingReport, gate: Gate | None, *, joined: bool = False) -> None:
         """Answer everybody who waits for this recovery, and forget it."""
         self._recoveries.pop(recovery.id, None)
-        if recovery.timer is not None:
-            recovery.timer.cancel()
         self._board.recovering.pop(recovery.id, None)
         sharers = recovery.joined + recovery.merged.value
         self._totals["joined"] += sharers
@@ -353,12 +357,12 @@ class OrchestratorActor(SupervisedActor):
         if over and len(over) == len(recovery.waiting):
             # It goes on for everybody who comes later, and a crash must not lose it.
             recovery.keeper = self._address.ledger.open(recovery.report, None, recovery)
-            recovery.waiting[recovery.keeper] = float("inf")
+            recovery.waiting[recovery.keeper] = inf
         for ticket in over:
             del recovery.waiting[ticket]
             self._answer(ticket, Counsel(healed=False, joined=recovery.joined > 0, steps=(step,)))
-        recovery.look_at = float("inf")
-        self._look_at(recovery, min(recovery.waiting.values(), default=float("inf")))
+        recovery.look_at = inf
+        self._look_at(recovery, min(recovery.waiting.values(), default=inf))
 
     # Answering.
 
@@ -369,13 +373,13 @@ class OrchestratorActor(SupervisedActor):
             return
         report: ErrorReport = message
         if not ticket.asked:
-            result = result_of(report, counsel)
+            self._board.publish(RecoveryFinished(result_of(report, counsel), report))
             ticket.answer(None)
-            self._board.publish(RecoveryFinished(result, report))
         elif report.permanent or (counsel.healed and report.call is None):
             result = result_of(report, counsel)
-            ticket.answer(result)
+            # Before the answer: nothing is left to do then, and who gets it need not wait for this thread to pause.
             self._board.publish(RecoveryFinished(result, report))
+            ticket.answer(result)
         else:
             ticket.note = HandedOn(ticket, report, counsel)
             self._hand_on(ticket.note)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING
 
 from upright.actors.ledger import Carried
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from upright.actors.ledger import Ticket
     from upright.actors.messages import Answered
-    from upright.actors.timers import Timer
     from upright.strategies.report import ErrorReport, RecoveryId
 
 __all__ = ["HealingReply", "Recovery"]
@@ -39,8 +39,7 @@ class Recovery(Carried):
         outcome: The healing actor's answer, kept until it is dealt with: a crash in between must not lose it.
         keeper: What keeps it alive once nobody waits for it any more.
         follows: It waits for the healing of the same resource that another recovery has begun.
-        look_at: When the next wait is over, as a timer of this incarnation knows.
-        timer: That one.
+        look_at: When the next wait is over, as the alarm of this incarnation knows.
     """
 
     id: RecoveryId
@@ -57,8 +56,7 @@ class Recovery(Carried):
     outcome: Answered | None = None
     keeper: Ticket | None = None
     follows: bool = False
-    look_at: float = float("inf")
-    timer: Timer | None = None
+    look_at: float = inf
 
     @property
     def is_being_healed(self) -> bool:
@@ -71,7 +69,7 @@ class HealingReply(TellBack):
 
     __slots__ = ()
 
-    def _tell(self, answered: Answered) -> bool:
+    def tell(self, answered: Answered, *, wake: bool = True) -> bool:
         if self.key.reply is self and self.key.outcome is None:
             self.key.outcome = answered
-        return super()._tell(answered)
+        return super().tell(answered, wake=wake)

@@ -24,6 +24,7 @@ from upright.actors.errors import AskTimeout
 from upright.actors.interrupt import shielded
 from upright.actors.messages import Answered
 from upright.strategies.foreign import traceback_of
+from upright.strategies.options import require_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -81,19 +82,34 @@ class TellBack:
 
     def answer(self, value: Any) -> bool:
         """Tell the result."""
-        return self._tell(Answered(self.key, value))
+        return self.tell(Answered(self.key, value))
 
     def fail(self, error: BaseException) -> bool:
         """Tell the exception."""
-        return self._tell(Answered(self.key, error=error))
+        return self.tell(Answered(self.key, error=error))
 
-    def _tell(self, answered: Answered) -> bool:
+    def tell(self, answered: Answered, *, wake: bool = True) -> bool:
+        """Tell the answer as the actor will get it.
+
+        Args:
+            answered: What it gets before anything else.
+            wake: Whether it is to look at once. If not, it finds the answer when it is woken for another reason.
+        """
         with shielded():
             try:
                 self._claim.pop()
             except IndexError:
                 return False
-            self.address.post(answered)
+            try:
+                lane = self.address.lane
+                lane.system.append(answered)
+            except BaseException:
+                self._claim.append(True)  # it was not told: whoever comes next can
+                raise
+            if wake:
+                lane.wake()
+            if lane.closed:
+                self.address.bounce(lane)
             return True
 
 
@@ -199,6 +215,7 @@ class ReplyFuture(pykka.ThreadingFuture[T]):
         """
         outcome = self._outcomes.get("it")
         if outcome is None:
+            require_timeout("ReplyFuture.get.timeout", timeout)
             if self._get_hook is not None:
                 return self._hooked(timeout)
             gate = allocate_lock()
@@ -274,8 +291,9 @@ class ReplyFuture(pykka.ThreadingFuture[T]):
         """Wait like `get`, suspending the running asyncio task; raises `AskTimeout` after `timeout` seconds."""
         if timeout is None:
             return await self
+        require_timeout("ReplyFuture.wait_async.timeout", timeout)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(min(timeout, TIMEOUT_MAX)):
                 return await self
         except TimeoutError:
             if self._outcome is not None:

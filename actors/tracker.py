@@ -13,7 +13,6 @@ from collections import Counter, deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from upright.actors.actor import SupervisedActor
 from upright.actors.events import (
     AlertJudged,
     AlertRaised,
@@ -23,7 +22,6 @@ from upright.actors.events import (
     RecoveryEscalated,
     RecoveryFinished,
     RecoveryStarted,
-    let_gather,
 )
 from upright.actors.log import get_logger
 from upright.actors.messages import Answered
@@ -31,6 +29,7 @@ from upright.actors.reply import TellBack
 from upright.actors.sentry import Draft, capture, ignore_own_log_lines, is_on
 from upright.actors.sentry_drafts import Source, draft_of_alert, draft_of_incident
 from upright.actors.sentry_metrics import send_duration, send_figures
+from upright.actors.subscriber import Subscriber
 from upright.strategies.clock import get_clock
 from upright.strategies.event_redaction import EventRedactor
 from upright.strategies.foreign import kind_of
@@ -101,7 +100,7 @@ class _MetricsDue:
     """The metrics are to be sent."""
 
 
-class TrackerActor(SupervisedActor):
+class TrackerActor(Subscriber):
     """Receives: the events of upright.actors.events. Replies: nothing.
 
     Owns: every change of its TrackerState. Blocks on: nothing; without a `pool` on Sentry's client, which queues.
@@ -146,7 +145,6 @@ class TrackerActor(SupervisedActor):
             self.send_after(self._options.metrics_interval, _MetricsDue())
 
     def on_receive(self, message: Any) -> Any:
-        let_gather(self.actor_ref.depth)
         state, now = self._state, self._clock.now()
         incidents = state.incidents
         if not self._own_lines_ignored:
@@ -196,6 +194,7 @@ class TrackerActor(SupervisedActor):
             super().on_system_message(message)
 
     def on_stop(self) -> None:
+        super().on_stop()
         # The tree stops, and with it the workers: what waits is sent here, or counted as held back if Sentry hangs.
         self._pool = None
         state = self._state
@@ -254,10 +253,11 @@ class TrackerActor(SupervisedActor):
         if outcome is not Outcome.ESCALATED:  # that is logged by the healing actor, whose decision it is
             level = logging.ERROR if outcome.is_error else logging.WARNING
             self._log(level, f"incident_{outcome}", incident, now)
-        self._send(draft_of_incident(incident, outcome, now, self._source, report, error), now)
+        self._send(str(outcome), now, lambda: draft_of_incident(incident, outcome, now, self._source, report, error))
 
     def _alert(self, message: AlertRaised, now: float) -> None:
-        self._send(draft_of_alert(message.alert, message.host, self._source, self._state.predictions), now)
+        predictions = self._state.predictions
+        self._send("alert", now, lambda: draft_of_alert(message.alert, message.host, self._source, predictions))
 
     # The log.
 
@@ -284,19 +284,20 @@ class TrackerActor(SupervisedActor):
 
     # Sending.
 
-    def _send(self, draft: Draft, now: float) -> None:
+    def _send(self, kind: str, now: float, draft: Callable[[], Draft]) -> None:
+        """Send an event; it is drafted only if it is sent, for that costs more than everything else here."""
         state = self._state
         if not self._options.enabled or not is_on():
             return
-        if not state.limit.allows(draft.kind, now):
+        if not state.limit.allows(kind, now):
             return
         if self._pool is None:
-            self._send_here(draft)
+            self._send_here(draft())
             return
         if len(state.waiting) >= _MAX_WAITING:
-            state.limit.hold(draft.kind)
+            state.limit.hold(kind)
             return
-        state.waiting.append(draft)
+        state.waiting.append(draft())
         if state.sending is None:
             self._send_next()
 

@@ -8,18 +8,16 @@ most jobs.
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections import deque
 from contextvars import copy_context
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pykka.messages import ProxyCall
 
 from upright.actors.actor import SupervisedActor
 from upright.actors.errors import ActorKilled, ActorStopped, Reply
 from upright.actors.interrupt import Interrupted, shielded
-from upright.strategies.foreign import kind_of
+from upright.strategies.foreign import is_awaitable, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +40,7 @@ class JobFailed(Reply):
         self.error = error
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """Run a function in the worker's thread; a coroutine is run to its end.
 
     From: a WorkerPool. To: a Worker. Reply: the function's value, or JobFailed.
@@ -93,7 +90,7 @@ def run_to_end(function: Callable[[], Any], loop: asyncio.AbstractEventLoop | No
             work on the loop they were made on. None, or one that no longer runs: a loop of this thread's own.
     """
     value = function()
-    if not inspect.isawaitable(value):
+    if not is_awaitable(value):
         return value
 
     async def finish() -> Any:

@@ -16,6 +16,7 @@ from pykka.messages import ProxyCall
 from recovery_parts import Boot, Healer, Resource, Switch, broken_healer, chain, failing, wait_until
 
 from upright.actors.breaker import BreakerActor, ProbeEnded
+from upright.actors.escalation import Escalations
 from upright.actors.fallback import FallbackActor
 from upright.actors.healing import HealingActor
 from upright.actors.orchestrator import OrchestratorActor
@@ -148,7 +149,7 @@ HANDLERS = [
     (HealingActor, "_submit"),
     (HealingActor, "_watch"),
     (HealingActor, "_attempted"),
-    (HealingActor, "_attempt_failed"),
+    (Escalations, "attempt_failed"),
     (HealingActor, "_end"),
     (BreakerActor, "on_receive"),
     (BreakerActor, "_changed"),
