@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -10,6 +11,8 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import psutil
+
+from upright.strategies.healing import MemoryCleanup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,13 +34,15 @@ class Level:
         zombies: Detached threads that still run.
         descriptors: Open file descriptors.
         objects: That the garbage collector knows of.
-        rss: MiB of resident memory.
+        blocks: Blocks of up to 512 bytes that Python's allocator has given out: everything but large buffers.
+        rss: MiB of resident memory, once free pages have been given back.
     """
 
     threads: int
     zombies: int
     descriptors: int
     objects: int
+    blocks: int
     rss: float
 
 
@@ -47,7 +52,10 @@ _TOLERATED: dict[str, Callable[[float], float]] = {
     "zombies": lambda _before: 1,
     "descriptors": lambda _before: 4,
     "objects": lambda before: 0.15 * before,
-    "rss": lambda before: 0.1 * before + 4,
+    "blocks": lambda before: 0.15 * before,
+    # More, since blocks in use cannot be moved together: Python held 37 MiB for 27 in use after 4 000 faults, and 46
+    # for 30 after 16 000.
+    "rss": lambda before: 0.25 * before + 8,
 }
 
 
@@ -61,8 +69,9 @@ class Levels:
         """Look at the process while the tree rests."""
         parts, process = tree._parts, psutil.Process()  # noqa: SLF001 - idle workers are no leak
         deadline = monotonic() + _ZOMBIES_END
+        memory = MemoryCleanup()
         while True:
-            gc.collect()
+            memory.clean()
             zombies = sum(len(address.zombies) for address in parts.directory.walk())
             if zombies == 0 or monotonic() > deadline:
                 break
@@ -73,6 +82,7 @@ class Levels:
             zombies=zombies,
             descriptors=process.num_fds(),
             objects=len(gc.get_objects()),
+            blocks=sys.getallocatedblocks(),
             rss=round(process.memory_info().rss / 2**20, 1),
         )
         self.all.append(level)
