@@ -14,6 +14,7 @@ import random
 import threading
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -109,36 +110,62 @@ class _CatchingUp:
     """Catching up of one step.
 
     Attributes:
-        running: A worker is at it: the step, and what is set when the worker has ended.
+        running: The attempt that was given to a worker.
         again: Meanwhile the operation was found to work again: go on at once when it is done.
         more: Meanwhile something was put off: go on after a while.
         attempts: How many in a row have left something.
         timer: Of the next attempt.
     """
 
-    running: tuple[FallbackStep, threading.Event] | None = None
+    running: _Attempt | None = None
     again: bool = False
     more: bool = False
     attempts: int = 0
     timer: Timer | None = None
 
 
-class _Ended(TellBack):
-    """Tells the actor what became of a catching up, and whoever waits for its end while the actor stops."""
+class _Attempt(TellBack):
+    """One attempt of a step to catch up, run by a worker; tells the actor what became of it.
 
-    __slots__ = ("_ended",)
+    Nobody waits for an attempt that no worker has begun: it is called off. `_beginning` holds one item, and
+    whoever pops it, the worker that begins or the actor that stops, decides.
 
-    def __init__(self, address: Address[Any], key: Any, ended: threading.Event) -> None:
+    Attributes:
+        ended: Set when a worker has ended it, or nobody will run it.
+    """
+
+    __slots__ = ("_beginning", "ended", "step")
+
+    def __init__(self, address: Address[Any], key: Any, step: FallbackStep) -> None:
         super().__init__(address, key)
-        self._ended = ended
+        self.step = step
+        self.ended = threading.Event()
+        self._beginning = [True]
+
+    def run(self, catch_up: Callable[[], Any]) -> Any:
+        """Catch up; returns whether something is left, or what comes to that when it is awaited."""
+        return catch_up() if self._begin() else True
+
+    def halt(self) -> None:
+        """Have it end after what it has in hand, or never begin."""
+        self.step.halting = True
+        if self._begin():
+            self.ended.set()
 
     def answer(self, value: Any) -> bool:
-        self._ended.set()
+        self.ended.set()
         return super().answer(value)
 
     def fail(self, error: BaseException) -> bool:
-        self._ended.set()
+        self.ended.set()
         return super().fail(error)
+
+    def _begin(self) -> bool:
+        try:
+            self._beginning.pop()
+        except IndexError:
+            return False
+        return True
 
 
 class FallbackActor(SupervisedActor):
@@ -179,11 +206,11 @@ class FallbackActor(SupervisedActor):
     def on_stop(self) -> None:
         # The workers are stopped next, without being asked: what they have done but not noted is done again later.
         running = [state.running for state in self._catching_up.values() if state.running is not None]
-        for step, _ in running:
-            step.halting = True
+        for attempt in running:
+            attempt.halt()
         deadline = monotonic() + _PARTING
-        for _, ended in running:
-            ended.wait(max(0.0, deadline - monotonic()))
+        for attempt in running:
+            attempt.ended.wait(max(0.0, deadline - monotonic()))
 
     def on_receive(self, message: Any) -> Any:
         if isinstance(message, StepsTried):
@@ -254,9 +281,9 @@ class FallbackActor(SupervisedActor):
                 state.timer.cancel()
                 state.timer = None
             step.halting = False
-            ended = threading.Event()
-            state.running, state.again, state.more = (step, ended), False, False
-            self._pool.submit(step.catch_up, _Ended(self.actor_ref, (operation, name), ended))
+            attempt = _Attempt(self.actor_ref, (operation, name), step)
+            state.running, state.again, state.more = attempt, False, False
+            self._pool.submit(partial(attempt.run, step.catch_up), attempt)
 
     def _plan(self, operation: str, name: str) -> None:
         state = self._catching_up.setdefault((operation, name), _CatchingUp())

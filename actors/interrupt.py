@@ -38,15 +38,20 @@ class Reach:
 
     Args:
         shielded: Whether the thread starts shielded.
+
+    Attributes:
+        guard: Held while an interrupt is thrown, and while the shield is put up or down.
+        shielded: The shield is up; written with `guard`, by that thread.
+        missed: An interrupt came while the shield was up.
     """
 
-    __slots__ = ("_guard", "_ident", "_missed", "_sent", "shielded")
+    __slots__ = ("_ident", "_sent", "guard", "missed", "shielded")
 
     def __init__(self, *, shielded: bool) -> None:
-        self._guard = allocate_lock()
+        self.guard = allocate_lock()
         self._ident: int | None = None
         self._sent = False
-        self._missed = False  # an interrupt came while the shield was up
+        self.missed = False
         self.shielded = shielded
 
     def open(self) -> None:
@@ -57,7 +62,7 @@ class Reach:
     def close(self) -> None:
         """Let no interrupt come any more, and drop one that is on its way."""
         _reaches.pop(get_ident(), None)
-        with self._guard:
+        with self.guard:
             self._ident = None
         if self._sent:
             _take_interrupt()
@@ -67,11 +72,11 @@ class Reach:
 
         The exception arrives when the thread runs its next bytecode: a C call that blocks has to return first.
         """
-        with self._guard:
+        with self.guard:
             if self._ident is None or self._ident == get_ident():
                 return False
             if self.shielded:
-                self._missed = True
+                self.missed = True
                 return False
             self._sent = True
             _throw(self._ident, Interrupted)
@@ -81,35 +86,19 @@ class Reach:
     def exposed(self) -> Iterator[None]:
         """Run a block of the user's code unshielded; the thread's shield is up again when it is left."""
         before = self.shielded
-        with self._guard:
+        with self.guard:
             self.shielded = False
         try:
             yield
         finally:
-            with self._guard:
+            with self.guard:
                 self.shielded = before
-
-    def shield(self) -> bool:
-        """Put the shield up; returns whether it was up already, for `unshield`."""
-        before = self.shielded
-        with self._guard:
-            self.shielded = True
-        return before
-
-    def unshield(self, before: bool) -> None:  # noqa: FBT001 - what shield() returned
-        """Put the shield back as it was; an interrupt that was missed meanwhile is raised here."""
-        with self._guard:
-            self.shielded = before
-        if self._missed and not before:
-            self._missed = False
-            raise Interrupted
 
 
 class shielded:  # noqa: N801 - used like a function, and a generator would cost three times as much
     """Run a block of the machinery without interrupts, in whatever thread it runs: what it has begun it finishes."""
 
-    __slots__ = ("_before", "_reach")
-    _before: bool
+    __slots__ = ("_reach",)
     _reach: Reach | None
 
     def __enter__(self) -> None:
@@ -117,12 +106,19 @@ class shielded:  # noqa: N801 - used like a function, and a generator would cost
         if reach is None or reach.shielded:
             self._reach = None
             return
-        self._before = reach.shield()
+        with reach.guard:
+            reach.shielded = True
         self._reach = reach
 
     def __exit__(self, *_: object) -> None:
-        if self._reach is not None:
-            self._reach.unshield(self._before)
+        reach = self._reach
+        if reach is None:
+            return
+        with reach.guard:
+            reach.shielded = False
+        if reach.missed:
+            reach.missed = False
+            raise Interrupted
 
 
 def _take_interrupt() -> None:

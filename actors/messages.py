@@ -79,7 +79,7 @@ class Entrusted(SystemMessage):
     """Stands for the message in hand once its ticket alone answers for it; see `SupervisedActor.entrust`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # not frozen, which would make it three times as dear: every asking actor gets one
 class Answered(SystemMessage):
     """The answer to an ask that its sender did not wait for.
 

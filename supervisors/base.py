@@ -20,8 +20,8 @@ from upright.actors.incarnation import Interrupted
 from upright.actors.messages import ChildExited, SystemMessage
 from upright.actors.process import stop_at_exit
 from upright.strategies.clock import get_clock
-from upright.strategies.foreign import is_of
-from upright.strategies.options import is_finite_number
+from upright.strategies.foreign import is_of, shown
+from upright.strategies.options import MAX_NAME, count_rule, is_count, is_finite_number
 from upright.strategies.restart import RestartWindow
 from upright.supervisors.child import Child, ChildState, check_still_in_charge, kill
 from upright.supervisors.errors import InvalidSupervisorFlags
@@ -80,12 +80,13 @@ class BaseSupervisor(SupervisedActor):
 
     def __init__(self, *, intensity: int, period: float, name: str | None) -> None:
         super().__init__()
-        if not isinstance(intensity, int) or isinstance(intensity, bool) or intensity < 0:
-            raise InvalidSupervisorFlags("Supervisor.intensity", intensity, "an int >= 0")
+        if not is_count(intensity):
+            raise InvalidSupervisorFlags("Supervisor.intensity", intensity, count_rule(intensity, 0))
         if not is_finite_number(period) or period <= 0:
             raise InvalidSupervisorFlags("Supervisor.period", period, "a finite number of seconds > 0")
-        if name is not None and (not isinstance(name, str) or not name):
-            raise InvalidSupervisorFlags("Supervisor.name", name, "None or a non-empty string")
+        if name is not None and (not is_of(name, str) or not 0 < len(name) <= MAX_NAME):
+            allowed = f"None or a non-empty string of at most {MAX_NAME} characters"
+            raise InvalidSupervisorFlags("Supervisor.name", name, allowed)
         self._window = RestartWindow(intensity, period)
         self._history: deque[float] = deque()
         self._clock = get_clock()
@@ -232,14 +233,18 @@ class BaseSupervisor(SupervisedActor):
             Reply: An on_start may answer by itself (ChildAlreadyStarted, for one).
             BaseException: Whatever the start raised.
         """
-        started = child.start(self._incarnation, extra_args)
-        check_still_in_charge(self._incarnation, child)
-        child.started_at = self._clock.now()
-        if started:
-            report(logging.DEBUG, "child_started", self._address, child, "started")
-            if child.spec.hang_timeout is not None:
-                self._sweep_by(child.started_at + child.spec.hang_timeout)
-        return started
+        try:
+            started = child.start(self._incarnation, extra_args)
+            check_still_in_charge(self._incarnation, child)
+            child.started_at = self._clock.now()
+            if started:
+                report(logging.DEBUG, "child_started", self._address, child, "started")
+                if child.spec.hang_timeout is not None:
+                    self._sweep_by(child.started_at + child.spec.hang_timeout)
+            return started
+        except BaseException:
+            child.give_up(child.incarnation)  # or it would run on, and nobody know of it
+            raise
 
     def start_again(self, child: Child, extra_args: tuple[Any, ...] = ()) -> bool:
         """Start a child as part of a restart; on failure plan the next attempt and return False."""
@@ -311,6 +316,6 @@ class BaseSupervisor(SupervisedActor):
         zombies = len(child.address.zombies)
         if zombies > child.spec.max_zombies:
             raise TooManyZombies(
-                f"child {child.spec.id!r} left {zombies} threads that could not be ended; "
+                f"child {shown(child.spec.id)} left {zombies} threads that could not be ended; "
                 f"max_zombies is {child.spec.max_zombies}"
             )

@@ -113,10 +113,15 @@ class Child:
         spec, address = self.spec, self.address
         self.cancel_retry()
         address.reopen()
+        incarnation = None
         try:
             actor = _bind(spec, address, keeper, extra_args)
             incarnation = Incarnation(address, actor)
             incarnation.launch(spec.hang_timeout)
+            self.incarnation = incarnation
+            self.state = ChildState.RUNNING
+            address.restarting = False
+            return True
         except Ignore:
             self._not_running()
             return False
@@ -125,12 +130,16 @@ class Child:
             kill_children(address)
             raise
         except BaseException:
-            self._not_running()
+            self.give_up(incarnation)
             raise
-        self.incarnation = incarnation
-        self.state = ChildState.RUNNING
-        address.restarting = False
-        return True
+
+    def give_up(self, incarnation: Incarnation | None) -> None:
+        """End an incarnation that runs although its start has failed, with what it has started itself."""
+        self._not_running()
+        if incarnation is not None and not incarnation.ended:
+            incarnation.give_up()
+            if self.address.incarnation is incarnation:
+                kill_children(self.address)
 
     def _not_running(self) -> None:
         self.incarnation = None

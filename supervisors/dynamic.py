@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from upright.actors.address import Address
 from upright.actors.errors import Reply
-from upright.actors.exits import NORMAL, ExitReason, Shutdown
+from upright.actors.exits import NORMAL, ExitReason, Killed, Shutdown
 from upright.actors.incarnation import Interrupted
-from upright.strategies.foreign import is_of
+from upright.strategies.foreign import is_of, shown
+from upright.strategies.options import is_count
 from upright.supervisors.base import BaseSupervisor
-from upright.supervisors.child import Child, ChildInfo, stop_together
+from upright.supervisors.child import Child, ChildInfo, kill, stop_together
 from upright.supervisors.counts import ChildCounts, count
 from upright.supervisors.errors import ChildNotFound, InvalidSupervisorFlags, MaxChildren, StartFailed
 from upright.supervisors.spec import AutoShutdown, ChildSpec, Restart, check_childspec
@@ -49,9 +50,7 @@ class DynamicSupervisor(BaseSupervisor):
         name: str | None = None,
     ) -> None:
         super().__init__(intensity=intensity, period=period, name=name)
-        if max_children is not None and (
-            not isinstance(max_children, int) or isinstance(max_children, bool) or max_children < 0
-        ):
+        if max_children is not None and (not is_count(max_children)):
             raise InvalidSupervisorFlags("DynamicSupervisor.max_children", max_children, "None or an int >= 0")
         if not isinstance(extra_args, list | tuple):
             raise InvalidSupervisorFlags("DynamicSupervisor.extra_args", extra_args, "a tuple of arguments")
@@ -74,7 +73,7 @@ class DynamicSupervisor(BaseSupervisor):
         check_childspec(spec, AutoShutdown.NEVER)
         if self._max_children is not None and len(self._children) >= self._max_children:
             raise MaxChildren(f"{self._address.name} has {len(self._children)} children, max_children is reached")
-        address = Address(spec.actor, str(spec.id), mailbox_limit=spec.mailbox_limit, owner=self._address)
+        address = Address(spec.actor, shown(spec.id, text=str), mailbox_limit=spec.mailbox_limit, owner=self._address)
         child = Child(spec, address)
         self._children[address] = child
         self._address.children[address] = address
@@ -138,6 +137,8 @@ class DynamicSupervisor(BaseSupervisor):
         kept = self._address.children
         while kept:  # the children of an earlier incarnation are lost, as in OTP
             _, address = kept.popitem()
+            if address.incarnation is not None and not address.incarnation.ended:
+                kill(address.incarnation, Killed())  # its end had failed as well
             address.close(address.exit_reason or NORMAL)
 
     def restart_group(self, child: Child) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from upright.actors.errors import Reply
 from upright.actors.exits import describe
 from upright.strategies.errors import ConfigError
+from upright.strategies.foreign import shown
 
 if TYPE_CHECKING:
     from upright.actors.address import Address
@@ -43,7 +44,7 @@ class ChildError(Reply):
     template = "child {}"
 
     def __init__(self, child_id: Any) -> None:
-        super().__init__(self.template.format(repr(child_id)))
+        super().__init__(self.template.format(shown(child_id)))
         self.child_id = child_id
 
 

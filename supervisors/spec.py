@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from upright.actors.actor import SupervisedActor
 from upright.strategies.backoff import Backoff
-from upright.strategies.options import is_finite_number
+from upright.strategies.foreign import is_of
+from upright.strategies.options import count_rule, is_count, is_finite_number
 from upright.supervisors.errors import InvalidChildSpec
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class ChildSpec:
         set_field(self, "restart", _member(Restart, "ChildSpec.restart", self.restart))
         if self.shutdown is None:
             set_field(self, "shutdown", INFINITY if self.kind is ChildKind.SUPERVISOR else _DEFAULT_SHUTDOWN)
-        elif not isinstance(self.shutdown, ShutdownRule) and not _is_seconds(self.shutdown):
+        elif not is_of(self.shutdown, ShutdownRule) and not _is_seconds(self.shutdown):
             raise InvalidChildSpec(
                 "ChildSpec.shutdown", self.shutdown, "a finite number of seconds >= 0, BRUTAL_KILL or INFINITY"
             )
@@ -152,10 +153,10 @@ class ChildSpec:
             raise InvalidChildSpec("ChildSpec.backoff", self.backoff, "None or a Backoff")
         if self.mailbox_limit is None:
             set_field(self, "mailbox_limit", self.actor.mailbox_limit)
-        elif not _is_count(self.mailbox_limit) or self.mailbox_limit < 1:
-            raise InvalidChildSpec("ChildSpec.mailbox_limit", self.mailbox_limit, "an int >= 1")
-        if not _is_count(self.max_zombies):
-            raise InvalidChildSpec("ChildSpec.max_zombies", self.max_zombies, "an int >= 0")
+        elif not is_count(self.mailbox_limit, least=1):
+            raise InvalidChildSpec("ChildSpec.mailbox_limit", self.mailbox_limit, count_rule(self.mailbox_limit, 1))
+        if not is_count(self.max_zombies):
+            raise InvalidChildSpec("ChildSpec.max_zombies", self.max_zombies, count_rule(self.max_zombies, 0))
 
     @property
     def kind(self) -> ChildKind:
@@ -237,7 +238,3 @@ def _require_actor(value: Any) -> None:
 
 def _is_seconds(value: Any) -> bool:
     return is_finite_number(value) and bool(value >= 0)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -31,7 +31,7 @@ from upright.actors.address import Address
 from upright.actors.errors import Reply
 from upright.actors.exits import NORMAL, Shutdown
 from upright.actors.incarnation import Interrupted
-from upright.strategies.foreign import is_of
+from upright.strategies.foreign import is_of, shown
 from upright.supervisors.base import BaseSupervisor
 from upright.supervisors.child import Child, ChildInfo, ChildState
 from upright.supervisors.counts import ChildCounts, count
@@ -277,7 +277,9 @@ class Supervisor(BaseSupervisor):
         if address is None or address.actor_class is not spec.actor:
             if address is not None:
                 address.close(NORMAL)
-            address = Address(spec.actor, str(spec.id), mailbox_limit=spec.mailbox_limit, owner=self._address)
+            address = Address(
+                spec.actor, shown(spec.id, text=str), mailbox_limit=spec.mailbox_limit, owner=self._address
+            )
         child = Child(spec, address)
         self._children[spec.id] = self._by_address[address] = child
         self._address.children[spec.id] = address

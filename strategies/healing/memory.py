@@ -30,6 +30,8 @@ __all__ = ["Cleanup", "MemoryCleanup"]
 
 _MAX_UNPROVEN = 16  # cleanups whose proof is still to come; a worker abandoned in between leaves one behind
 _MIB = 1_048_576
+_M_TRIM_THRESHOLD = -1  # of glibc's malloc.h
+_TRIM_THRESHOLD = 131_072  # bytes, glibc's initial one
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,10 @@ class MemoryCleanup(HealingStrategy):
     caches in the order given, and hand free pages back to the system with `malloc_trim` where the C library has it
     (glibc; elsewhere the allocator decides). The proof is that the process holds `least_freed` bytes less, and can
     have as many.
+
+    With glibc, the first cleanup sets the process' trim threshold back to its initial 128 KiB, for good: it rises with
+    the largest block that was ever freed, up to 64 MiB, and what a thread frees below it stays with the process, for
+    `malloc_trim` trims no top of a thread's heap (mallopt(3), M_TRIM_THRESHOLD).
 
     Args:
         caches: Clearers by name, dearest last: a function without arguments, which may be a coroutine function; or
@@ -185,7 +191,9 @@ def _give_back() -> None:
 @functools.cache
 def _malloc_trim() -> Callable[[int], Any] | None:
     try:
-        found: Callable[[int], Any] = ctypes.CDLL(None).malloc_trim
+        library = ctypes.CDLL(None)
+        found: Callable[[int], Any] = library.malloc_trim
+        library.mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD)
     except (AttributeError, OSError, TypeError):  # musl, macOS; Windows takes no None
         return None
     return found

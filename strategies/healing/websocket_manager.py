@@ -237,6 +237,8 @@ class WebSocketManager:
             NotConnectedError: If it was stopped, or the event loop it belongs to has ended.
             Exception: What websockets raises when it cannot connect.
         """
+        if within is not None:
+            require_seconds("WebSocketManager.reconnect.within", within, above=True)
         if self._stopped:
             raise NotConnectedError("the WebSocket manager is stopped")
         seconds = self.open_timeout if within is None else within
@@ -251,6 +253,7 @@ class WebSocketManager:
             TimeoutError: If no pong comes within so many seconds.
             websockets.ConnectionClosed: If the connection has ended.
         """
+        require_seconds("WebSocketManager.ping.within", within)
         life = self._alive()
         return self._run(life, life.session.ping(within))
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import upright
+from upright.actors import control
 from upright.actors.control_link import Link
+from upright.actors.runtime_dir import is_listening
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import FrameType
 
 pytestmark = pytest.mark.actor_crash
 
@@ -36,3 +40,33 @@ def test_the_socket_answers_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             client.connect(str(path))
             client.sendall(b'{"v": 1, "id": 1, "command": "hello"}\n')
             assert b'"ok":true' in client.recv(65_536)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of a socket that is not bound yet
+@pytest.mark.skipif(sys.gettrace() is not None, reason="interrupts line by line, as a debugger does")
+def test_wherever_opening_it_is_interrupted_nobody_listens(tmp_path: Path) -> None:
+    listens_at = []
+    code = control._listen.__code__
+    lines = sorted({line for *_, line in code.co_lines() if line is not None} - {code.co_firstlineno})
+    for at in lines:
+
+        def interrupt(frame: FrameType, _event: str, _: Any, at: int = at) -> Any:
+            if frame.f_code is not code:
+                return None
+            if frame.f_lineno == at:
+                raise KeyboardInterrupt
+            return interrupt
+
+        path = tmp_path / f"{at}.sock"
+        kept = []  # as the reason of an exit is
+        sys.settrace(interrupt)
+        try:
+            control._listen(path).close()
+        except KeyboardInterrupt as error:
+            kept.append(error)
+        finally:
+            sys.settrace(None)
+        if is_listening(path):
+            listens_at.append(at)
+    assert listens_at == []
+    assert len(lines) > 10

@@ -157,17 +157,17 @@ def test_what_fails_after_a_proof_that_the_orchestrator_has_not_heard_of_is_heal
     tree = boot(strategy, healing={"heal_wait": 20.0})
     first = tree.orchestrator.ask(ErrorReport(ConnectionError("down"), "query", "db"), block=False)
     assert strategy.begun.wait(10.0)
-    heard = TellBack._tell
+    heard = TellBack.tell
     held: list[Any] = []
 
-    def hold(back: TellBack, answered: Any) -> bool:
+    def hold(back: TellBack, answered: Any, **_: Any) -> bool:
         held.append((back, answered))
         return True
 
-    monkeypatch.setattr(TellBack, "_tell", hold)
+    monkeypatch.setattr(TellBack, "tell", hold)
     strategy.go.set()
     wait_until(lambda: len(held) == 2)
-    monkeypatch.setattr(TellBack, "_tell", heard)
+    monkeypatch.setattr(TellBack, "tell", heard)
     second = tree.orchestrator.ask(ErrorReport(ConnectionError("down again"), "query", "db"), block=False)
     assert first.get(timeout=20.0).status is RecoveryStatus.HEALED
     for back, answered in held:
