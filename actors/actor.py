@@ -36,6 +36,16 @@ if TYPE_CHECKING:
 __all__ = ["SupervisedActor"]
 
 _ENTRUSTED = Entrusted()
+_MEANT_FOR_US = frozenset(
+    {
+        messages.ProxyCall,
+        messages.ProxyGetAttr,
+        messages.ProxySetAttr,
+        messages._ActorStop,  # noqa: SLF001 - what pykka's own code sends to stop an actor
+        Provoke,
+        Stop,
+    }
+)
 
 _numbers = count(1)
 
@@ -99,6 +109,9 @@ class SupervisedActor(pykka.ThreadingActor):
 
     supervises: ClassVar[bool] = False
     """Whether this is a kind of supervisor: its own thread is then not interrupted, but looks by itself."""
+
+    _gathers: ClassVar[float] = 0.0
+    """Seconds for which a message that finds the mailbox empty waits for more, unless somebody waits for an answer."""
 
     _registered: ClassVar[bool] = True
     """Whether `start()` enters the actor in pykka's registry. Supervisors are left out of it."""
@@ -230,17 +243,17 @@ class SupervisedActor(pykka.ThreadingActor):
     def _handle_receive(self, message: Any) -> Any:
         """Dispatch one message: pykka's public messages by their meaning, all others to `on_receive`."""
         kind = type(message)
+        if kind not in _MEANT_FOR_US:
+            return self.on_receive(message)
         if kind is messages.ProxyCall:
             return get_attr_directly(self, message.attr_path)(*message.args, **message.kwargs)
         if kind is messages.ProxyGetAttr:
             return get_attr_directly(self, message.attr_path)
         if kind is messages.ProxySetAttr:
             return setattr(get_attr_directly(self, message.attr_path[:-1]), message.attr_path[-1], message.value)
-        if kind is Stop or kind is messages._ActorStop:  # noqa: SLF001 - what pykka's own code sends to stop an actor
-            return self._stop_in_order(message)
         if kind is Provoke:
             return message.function()
-        return self.on_receive(message)
+        return self._stop_in_order(message)
 
     def _stop_in_order(self, message: Any) -> None:
         incarnation = self._incarnation

@@ -27,7 +27,9 @@ from upright.actors.mailbox import DEFAULT_MAILBOX_LIMIT, Lane
 from upright.actors.messages import Stop, SystemMessage
 from upright.actors.monitors import MonitorRef, Monitors
 from upright.actors.reply import ReplyFuture
+from upright.strategies.errors import ConfigError
 from upright.strategies.foreign import is_of
+from upright.strategies.options import count_rule, is_count, require_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +62,8 @@ class Address(pykka.ActorRef[A], Generic[A]):
         mailbox_limit: int = DEFAULT_MAILBOX_LIMIT,
         owner: Address[Any] | None = None,
     ) -> None:
+        if not is_count(mailbox_limit, least=1):
+            raise ConfigError("Address.mailbox_limit", mailbox_limit, count_rule(mailbox_limit, 1))
         self.actor_class = actor_class
         self.actor_urn = uuid.uuid4().urn
         self.actor_stopped = threading.Event()
@@ -156,7 +160,10 @@ class Address(pykka.ActorRef[A], Generic[A]):
             ActorStopped: The actor ended before it came to the message (a pykka.ActorDeadError).
             ActorKilled: It was detached while handling the message.
             SelfAsk: The actor asked itself and would have waited for ever.
+            ConfigError: `timeout` is no number; nothing was sent.
         """
+        if timeout is not None:
+            require_timeout("Address.ask.timeout", timeout)
         reply: ReplyFuture[Any] = ReplyFuture()
         if block:
             self._refuse_self_ask()
@@ -168,6 +175,7 @@ class Address(pykka.ActorRef[A], Generic[A]):
 
         Same answers and errors as `ask`. Cancelling the task gives up waiting; the message is handled all the same.
         """
+        require_timeout("Address.ask_async.timeout", timeout)
         reply: ReplyFuture[Any] = ReplyFuture()
         self.send(message, reply)
         return await reply.wait_async(timeout)
@@ -218,6 +226,7 @@ class Address(pykka.ActorRef[A], Generic[A]):
         Unlike in pykka the request overtakes queued messages. Answered after `on_stop` has run: True, or False if
         the actor was down already. `block` and `timeout` are those of `ask`.
         """
+        require_timeout("Address.stop.timeout", timeout)
         if block:
             self._refuse_self_ask()
         reply: ReplyFuture[Any] = ReplyFuture()

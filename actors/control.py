@@ -37,6 +37,7 @@ from upright.actors.runtime_dir import (
 )
 from upright.strategies.control_options import MAX_SOCKET_PATH
 from upright.strategies.errors import UprightError
+from upright.strategies.foreign import shown
 from upright.strategies.redaction import redact_text
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class ControlServer(SupervisedActor):
         command = self._commands.get(name)
         if command is None:
             known = ", ".join(sorted(self._commands))
-            raise Refused(ErrorKind.UNKNOWN_COMMAND, f"there is no command {name!r}; there are {known}")
+            raise Refused(ErrorKind.UNKNOWN_COMMAND, f"there is no command {shown(name)}; there are {known}")
         try:
             inspect.signature(command).bind(**args)
         except TypeError as error:
@@ -181,9 +182,11 @@ class ControlServer(SupervisedActor):
                 self._path, self._identity = path, (found.st_dev, found.st_ino)
                 self._serve(listening)
             except BaseException as error:
-                self._close()
-                if listening is not None:
-                    listening.close()  # or the exception would keep it open, in the way of the next incarnation
+                try:
+                    self._close()
+                finally:
+                    if listening is not None:
+                        listening.close()  # or the exception would keep it open, in the way of the next incarnation
                 if not isinstance(error, RuntimeDirError | OSError):
                     raise
                 reasons.append(str(error))
@@ -308,10 +311,10 @@ def _listen(path: Path) -> socket.socket:
         listening.bind(os.fspath(path))
         path.chmod(0o600)
         listening.listen(_BACKLOG)
+        return listening  # in here: an interrupt that hits this line is no different
     except BaseException:
         listening.close()
         raise
-    return listening
 
 
 def _check_parent(folder: Path) -> None:

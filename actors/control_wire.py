@@ -81,7 +81,7 @@ def parse(line: bytes) -> tuple[Any, str, dict[str, Any]]:
         raise Refused(ErrorKind.BAD_REQUEST, "a request must be a JSON object")
     version, command, args = request.get("v"), request.get("command"), request.get("args", {})
     if version != VERSION:
-        raise Refused(ErrorKind.VERSION, f"this process speaks version {VERSION}, the request is of {version!r}")
+        raise Refused(ErrorKind.VERSION, f"this process speaks version {VERSION}, the request is of {shown(version)}")
     if not isinstance(command, str):
         raise Refused(ErrorKind.BAD_REQUEST, '"command" must be a string')
     if not isinstance(args, dict):
@@ -91,11 +91,7 @@ def parse(line: bytes) -> tuple[Any, str, dict[str, Any]]:
 
 def answer(request_id: Any, result: Any) -> bytes:
     """Return the line that answers a request with a result."""
-    document = {"v": VERSION, "id": request_id, "ok": True, "result": result}
-    try:
-        line = _line(document)
-    except Exception:  # something that JSON has not: rare, so it is looked for only then, in a copy
-        line = _line(plain(document))
+    line = _line({"v": VERSION, "id": request_id, "ok": True, "result": result})
     if len(line) > MAX_ANSWER:
         why = f"the answer has {len(line)} bytes, allowed are {MAX_ANSWER}; ask for less, with a limit"
         return refusal(request_id, Refused(ErrorKind.TOO_LARGE, why))
@@ -109,6 +105,13 @@ def refusal(request_id: Any, refused: Refused) -> bytes:
 
 
 def _line(document: dict[str, Any]) -> bytes:
+    try:
+        return _encoded(document)
+    except Exception:  # something that JSON has not: rare, so it is looked for only then, in a copy
+        return _encoded(plain(document))
+
+
+def _encoded(document: dict[str, Any]) -> bytes:
     return json.dumps(document, separators=(",", ":"), allow_nan=False, default=plain).encode() + b"\n"
 
 

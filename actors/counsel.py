@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from upright.actors.worker import JobFailed
 from upright.strategies.foreign import is_of, kind_of
@@ -24,8 +24,7 @@ __all__ = ["Consult", "Counsel", "HandedOn", "Inquire", "result_of", "skipped", 
 _ELSEWHERE: Final = object()  # what a job gives that had been begun elsewhere
 
 
-@dataclass(frozen=True, slots=True)
-class Consult:
+class Consult(NamedTuple):
     """What a failing call wants to know before it goes on by itself: is it healed?
 
     From: the edge, in the caller's thread. To: the orchestrator. Reply: one Counsel, within `heal_wait`.
@@ -41,8 +40,7 @@ class Consult:
     loop: asyncio.AbstractEventLoop | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Counsel:
+class Counsel(NamedTuple):
     """What the orchestrator knows about a failure.
 
     Attributes:

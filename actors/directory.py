@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from upright.strategies.foreign import shown
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -54,7 +56,7 @@ class Directory:
                 self._found[name] = address
                 return address
         known = ", ".join(sorted(address.name for address in self.walk()))
-        raise KeyError(f"no actor named {name!r} in this tree; there are: {known or 'none'}")
+        raise KeyError(f"no actor named {shown(name)} in this tree; there are: {known or 'none'}")
 
     def __contains__(self, name: object) -> bool:
         return any(address.name == name for address in self.walk())

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
+from upright.strategies.options import require_count
 from upright.strategies.tally import Tally
 
 __all__ = ["DeadLetter", "DeadLetters", "dead_letters"]
@@ -44,6 +45,7 @@ class DeadLetters:
     """
 
     def __init__(self, limit: int = 256) -> None:
+        require_count("DeadLetters.limit", limit)
         self._letters: deque[DeadLetter] = deque(maxlen=limit)
         self._tally = Tally()
 
@@ -59,6 +61,8 @@ class DeadLetters:
 
     def recent(self, limit: int | None = None) -> list[DeadLetter]:
         """Return the newest letters, at most `limit`, oldest first."""
+        if limit is not None:
+            require_count("DeadLetters.recent.limit", limit)
         letters = list(self._letters)
         return letters if limit is None else letters[max(0, len(letters) - limit) :]
 

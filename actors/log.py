@@ -37,6 +37,8 @@ class Logger:
         """
         exc_info = fields.pop("exc_info", None)
         shown = redact(fields)
+        if type(shown) is not dict:  # they could not be read
+            shown = {"fields": shown}
         if exc_info is not None:
             shown["exc_info"] = redacted_error(exc_info)
         self._logger.log(level, event, **shown)

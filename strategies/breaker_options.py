@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from upright.strategies.backoff import Backoff
 from upright.strategies.errors import ConfigError
+from upright.strategies.foreign import is_of
 from upright.strategies.options import require_count, require_fraction, require_seconds
 from upright.strategies.window import WindowType
 
@@ -54,7 +55,7 @@ class BreakerOptions:
         require_fraction("BreakerOptions.slow_call_rate_threshold", self.slow_call_rate_threshold, zero=False)
         require_seconds("BreakerOptions.slow_call_duration", self.slow_call_duration, above=True)
         require_count("BreakerOptions.minimum_number_of_calls", self.minimum_number_of_calls, least=1)
-        if self.window_type not in WindowType.__members__:
+        if not is_of(self.window_type, str) or str(self.window_type) not in WindowType.__members__:
             raise ConfigError("BreakerOptions.window_type", self.window_type, "COUNT or TIME")
         object.__setattr__(self, "window_type", WindowType(self.window_type))
         if self.window_type is WindowType.TIME:

@@ -24,6 +24,7 @@ from upright.strategies.driver_errors import KNOWN_TYPES, RPC_PACKAGES
 from upright.strategies.errors import ConfigError
 from upright.strategies.evidence import attribute, evidence_of, retry_after_of
 from upright.strategies.foreign import Interruption, is_of, traceback_of
+from upright.strategies.options import is_finite_number
 from upright.strategies.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ def classify(error: BaseException, wall: float | None = None) -> Classification:
     """
     if not is_of(error, Exception):
         return _PASSTHROUGH
+    if wall is not None and not is_finite_number(wall):
+        raise ConfigError("classify.wall", wall, "None or a finite number of seconds")
     try:
         known = _plain(error)
         return _classify(error, wall, depth=0) if known is None else known

@@ -38,7 +38,8 @@ class SystemClock:
 
     def wait_for(self, deadline: float) -> float | None:
         """Return the seconds from now to `deadline`, at least 0."""
-        return max(0.0, deadline - time.monotonic())
+        left = deadline - time.monotonic()
+        return max(0.0, left)
 
     def attach(self, wake: Callable[[], object]) -> None:
         """Do nothing: nobody moves this clock."""

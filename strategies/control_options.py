@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from upright.strategies.errors import ConfigError
+from upright.strategies.options import require_bool
 
 __all__ = ["MAX_SOCKET_PATH", "ControlOptions"]
 
@@ -30,12 +31,11 @@ class ControlOptions:
     path: str | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.enabled, bool):
-            raise ConfigError("ControlOptions.enabled", self.enabled, "true or false")
+        require_bool("ControlOptions.enabled", self.enabled)
         if self.path is None:
             return
         rule = f"an absolute path of at most {MAX_SOCKET_PATH} bytes, or None"
-        if not isinstance(self.path, str) or not self.path.startswith("/") or "\0" in self.path:
+        if type(self.path) is not str or not self.path.startswith("/") or "\0" in self.path:
             raise ConfigError("ControlOptions.path", self.path, rule)
-        if len(self.path.encode(errors="surrogateescape")) > MAX_SOCKET_PATH:
+        if len(self.path.encode(errors="surrogatepass")) > MAX_SOCKET_PATH:
             raise ConfigError("ControlOptions.path", self.path, rule)

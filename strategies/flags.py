@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from upright.strategies.errors import ConfigError
+from upright.strategies.options import require_bool
 
 __all__ = ["FLAG_NAMES", "Flags"]
 
@@ -37,6 +37,4 @@ class Flags:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, bool):
-                raise ConfigError(f"Flags.{field.name}", value, "true or false")
+            require_bool(f"Flags.{field.name}", getattr(self, field.name))

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
-__all__ = ["Interruption", "is_of", "kind_of", "plain_text", "shown", "traceback_of"]
+__all__ = [
+    "Interruption",
+    "is_awaitable",
+    "is_mapping",
+    "is_of",
+    "kind_of",
+    "plain_text",
+    "shown",
+    "traceback_of",
+]
 
 T = TypeVar("T")
 
@@ -26,6 +37,19 @@ def is_of(value: Any, kind: type[T]) -> TypeGuard[T]:
     `isinstance` also asks the value for its `__class__`, which may raise, or be a lie.
     """
     return issubclass(type(value), kind)
+
+
+def is_awaitable(value: Any) -> TypeGuard[Awaitable[Any]]:
+    """Whether a value can be awaited; quick to say no to what functions return most."""
+    return value is not None and type(value) is not bool and isawaitable(value)
+
+
+def is_mapping(value: Any) -> TypeGuard[Mapping[Any, Any]]:
+    """Whether a value is of a mapping type, by its type alone; False where that cannot even be asked."""
+    try:
+        return issubclass(type(value), Mapping)
+    except Exception:  # a metaclass that does not like to be compared, or hashed
+        return False
 
 
 def plain_text(value: Any) -> str | None:
@@ -48,8 +72,11 @@ def shown(value: Any, limit: int = _MAX_SHOWN, text: Callable[[Any], str] = repr
     except (KeyboardInterrupt, Interruption):
         raise
     except BaseException as broken:
+        if type(value) is int:  # longer than the interpreter is willing to print
+            return f"<int of {value.bit_length()} bits>"
         found = f"<{kind_of(value)} whose {text.__name__}() raised {kind_of(broken)}>"
-    return found if len(found) <= limit else f"{found[: limit - 3]}..."
+    found = found if len(found) <= limit else f"{found[: limit - 3]}..."
+    return found if found.isascii() else found.encode(errors="backslashreplace").decode()  # no lone surrogate
 
 
 def kind_of(value: Any, *, qualified: bool = False) -> str:

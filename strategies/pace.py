@@ -8,12 +8,14 @@ from __future__ import annotations
 
 __all__ = ["attempts", "seconds", "set_cap"]
 
+_LONGEST = 1e9  # seconds, some 31 years: longer sleeps overflow what the system can be asked for
+
 _cap: int | None = None
 
 
 def seconds(planned: float) -> float:
     """Return the seconds to wait where `planned` was decided."""
-    return planned if _cap is None else 0.0
+    return min(planned, _LONGEST) if _cap is None else 0.0
 
 
 def attempts(planned: int) -> int:

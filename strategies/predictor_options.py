@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from upright.strategies.errors import ConfigError
-from upright.strategies.options import require_count, require_seconds
+from upright.strategies.foreign import is_of
+from upright.strategies.options import SHORTEST_INTERVAL, require_bool, require_count, require_seconds
 from upright.strategies.prediction.metrics import Limits
 
 __all__ = ["PredictorOptions"]
@@ -16,8 +17,8 @@ class PredictorOptions:
     """The predictor of one tree.
 
     Attributes:
-        interval: Seconds between two readings, above 0.
-        horizon: Furthest forecast that may alert, in seconds, above 0.
+        interval: Seconds between two readings, at least 0.001.
+        horizon: How far ahead, in seconds, the nearest steady trend may see its limit and still alert; above 0.
         for_ticks: Of the last five readings, how many must forecast a crossing before it alerts, 1 to 5.
         clear_ticks: Readings in a row without trouble that end an alert, at least 1; twice as many for a forecast.
         cooldown: Seconds after an alert in which the same factor raises no new forecast; breaches are never held back.
@@ -40,7 +41,7 @@ class PredictorOptions:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        require_seconds("PredictorOptions.interval", self.interval, above=True)
+        require_seconds("PredictorOptions.interval", self.interval, least=SHORTEST_INTERVAL)
         require_seconds("PredictorOptions.horizon", self.horizon, above=True)
         require_seconds("PredictorOptions.cooldown", self.cooldown)
         require_seconds("PredictorOptions.warm_up", self.warm_up)
@@ -48,7 +49,6 @@ class PredictorOptions:
         require_count("PredictorOptions.clear_ticks", self.clear_ticks, least=1)
         if self.for_ticks > 5:
             raise ConfigError("PredictorOptions.for_ticks", self.for_ticks, "an int from 1 to 5")
-        if not isinstance(self.act, bool):
-            raise ConfigError("PredictorOptions.act", self.act, "true or false")
-        if not isinstance(self.limits, Limits):
+        require_bool("PredictorOptions.act", self.act)
+        if not is_of(self.limits, Limits):
             raise ConfigError("PredictorOptions.limits", self.limits, "Limits")

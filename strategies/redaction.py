@@ -74,7 +74,11 @@ class Redactor:
         self._limits = RedactionLimits() if limits is None else limits
 
     def text(self, text: str) -> str:
-        """The text without its secrets, at most `limits.text` characters long."""
+        """The text without its secrets, at most `limits.text` characters long, and such that UTF-8 can encode it."""
+        hidden = self._hidden(text)
+        return hidden if hidden.isascii() else hidden.encode(errors="backslashreplace").decode()
+
+    def _hidden(self, text: str) -> str:
         limit = self._limits.text
         looked_at = limit * _READ_FACTOR
         cut = len(text) > looked_at

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from itertools import repeat
+from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from upright.strategies.classification import Classification, classify
 from upright.strategies.codes import ErrorCode
 from upright.strategies.errors import ConfigError
+from upright.strategies.foreign import is_mapping, is_of, kind_of
+from upright.strategies.options import MAX_NAME, count_rule, is_count, is_finite_number, require_name
 from upright.strategies.origin import Origin, take_origin
 from upright.strategies.redaction import redact, redact_error, redact_text, type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 __all__ = [
     "ErrorReport",
@@ -30,6 +33,7 @@ __all__ = [
 ]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+_SET: Final = object.__setattr__  # past what makes a report frozen
 _UNCLASSIFIED = Classification(ErrorCode.UNKNOWN, permanent=False, reason="not classified yet")
 
 
@@ -108,39 +112,52 @@ class ErrorReport:
         classification: Given only by who has classified the error already.
         origin: The request that it comes from; that of whoever makes the report unless given.
 
+    Attributes:
+        target: What is to be recovered: the resource, or the operation where there is none.
+        recovery_id: What makes two reports ask for the same recovery.
+
     Raises:
-        ConfigError: If `error` is no exception, `operation` no text or empty, `resource` neither None nor a
-            text, `context` no mapping, or `call` not callable.
+        ConfigError: If `error` is no exception, `operation` no text of 1 to 1 000 characters, `resource` neither
+            None nor such a text, `context` no mapping, `call` not callable, or a number is none.
     """
 
     error: BaseException
     operation: str
     resource: str | None = None
-    context: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     call: Callable[[], Any] | None = None
     epoch: int | None = None
     created_at: float = field(default_factory=time.monotonic)
     classification: Classification = _UNCLASSIFIED
     origin: Origin | None = field(default_factory=take_origin)
+    target: str = field(init=False)
+    recovery_id: RecoveryId = field(init=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.error, BaseException):
+        operation, resource, context = self.operation, self.resource, self.context
+        if not is_of(self.error, BaseException):
             raise ConfigError("ErrorReport.error", self.error, "an exception")
-        if not isinstance(self.operation, str) or not self.operation:
-            raise ConfigError("ErrorReport.operation", self.operation, "a text that is not empty")
-        if self.resource is not None and (not isinstance(self.resource, str) or not self.resource):
-            raise ConfigError("ErrorReport.resource", self.resource, "None or a text that is not empty")
-        if self.context.__class__ is not dict and not isinstance(self.context, Mapping):
-            raise ConfigError("ErrorReport.context", self.context, "a mapping")
+        if type(operation) is not str or not 0 < len(operation) <= MAX_NAME:
+            operation = require_name("ErrorReport.operation", operation)
+            _SET(self, "operation", operation)
+        if resource is not None and (type(resource) is not str or not 0 < len(resource) <= MAX_NAME):
+            resource = require_name("ErrorReport.resource", resource)
+            _SET(self, "resource", resource)
         if self.call is not None and not callable(self.call):
             raise ConfigError("ErrorReport.call", self.call, "None or callable without arguments")
-        if self.epoch is not None and (not isinstance(self.epoch, int) or isinstance(self.epoch, bool)):
-            raise ConfigError("ErrorReport.epoch", self.epoch, "None or an int")
-        if not isinstance(self.context, MappingProxyType):
-            context = MappingProxyType(dict(self.context)) if self.context else _NOTHING
-            object.__setattr__(self, "context", context)
+        if self.epoch is not None and not is_count(self.epoch):
+            raise ConfigError("ErrorReport.epoch", self.epoch, f"None, or {count_rule(self.epoch, 0)}")
+        if not is_finite_number(self.created_at):
+            raise ConfigError("ErrorReport.created_at", self.created_at, "a finite number of seconds")
+        if context is not _NOTHING and type(context) is not MappingProxyType:
+            if type(context) is not dict and not is_mapping(context):
+                raise ConfigError("ErrorReport.context", context, "a mapping")
+            _SET(self, "context", _copy_of(context))
         if self.classification is _UNCLASSIFIED:
-            object.__setattr__(self, "classification", classify(self.error))
+            _SET(self, "classification", classify(self.error))
+        target = resource or operation
+        _SET(self, "target", target)
+        _SET(self, "recovery_id", RecoveryId(self.classification.code, target))
 
     @property
     def code(self) -> ErrorCode:
@@ -152,22 +169,11 @@ class ErrorReport:
         """The same call would fail again: nothing is healed, retried or counted."""
         return self.classification.permanent
 
-    @property
-    def target(self) -> str:
-        """What is to be recovered: the resource, or the operation where there is none."""
-        return self.resource or self.operation
-
-    @property
-    def recovery_id(self) -> RecoveryId:
-        """What makes two reports ask for the same recovery."""
-        return RecoveryId(self.classification.code, self.target)
-
     def with_context(self, **extra: Any) -> Self:
         """The same report, knowing more."""
         known = object.__new__(type(self))  # without looking again at what was found right
-        for name in _REPORT_FIELDS:
-            object.__setattr__(known, name, getattr(self, name))
-        object.__setattr__(known, "context", MappingProxyType({**self.context, **extra}))
+        list(map(_SET, repeat(known), _REPORT_FIELDS, _VALUES(self)))
+        _SET(known, "context", MappingProxyType({**self.context, **extra}))
         return known
 
     def to_dict(self) -> dict[str, Any]:
@@ -192,6 +198,15 @@ class ErrorReport:
 
 
 _REPORT_FIELDS: Final = tuple(one.name for one in fields(ErrorReport))
+_VALUES: Final = attrgetter(*_REPORT_FIELDS)
+
+
+def _copy_of(context: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        return MappingProxyType(dict(context)) if context else _NOTHING
+    except Exception as error:  # a mapping of the application's own class
+        allowed = f"a mapping that can be read (it raised {kind_of(error)})"
+        raise ConfigError("ErrorReport.context", context, allowed) from error
 
 
 @dataclass(frozen=True, slots=True)

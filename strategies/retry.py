@@ -19,7 +19,7 @@ from upright.strategies.backoff import Backoff
 from upright.strategies.classification import Classification, classify
 from upright.strategies.errors import ConfigError
 from upright.strategies.foreign import Interruption, is_of, traceback_of
-from upright.strategies.options import require_count, require_fraction, require_seconds
+from upright.strategies.options import is_finite_number, require_count, require_fraction, require_seconds
 from upright.strategies.window import Log, copied
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["RetryBudget", "RetryPolicy", "RetryRun", "calls_since_failure", "retry", "retry_async"]
 
 _RESERVE = 5
+_MAX_RESERVE = 1_000_000
 
 
 class RetryBudget:
@@ -41,7 +42,7 @@ class RetryBudget:
 
     Args:
         ratio: Retries earned by one call, 0 to 1.
-        reserve: Retries that are saved up at most, at least 1.
+        reserve: Retries that are saved up at most, 1 to 1 000 000.
 
     Raises:
         ConfigError: If `ratio` or `reserve` breaks its rule.
@@ -52,6 +53,8 @@ class RetryBudget:
     def __init__(self, ratio: float, reserve: int = _RESERVE) -> None:
         require_fraction("RetryBudget.ratio", ratio)
         require_count("RetryBudget.reserve", reserve, least=1)
+        if reserve > _MAX_RESERVE:
+            raise ConfigError("RetryBudget.reserve", reserve, f"an int from 1 to {_MAX_RESERVE}")
         self._ratio = ratio
         self._calls = itertools.count(1)
         self._tokens: deque[None] = deque([None] * reserve, maxlen=reserve)
@@ -62,6 +65,7 @@ class RetryBudget:
         Successful calls need not be credited one by one, which would cost each of them: who fails credits
         those before it as well (`calls_since_failure`).
         """
+        require_count("RetryBudget.earn.calls", calls)
         for _ in range(min(calls, 1_000)):
             number = next(self._calls)
             # A whole token each time the sum of the fractions passes a whole number.
@@ -209,6 +213,9 @@ class RetryPolicy:
         deadline: float | None,
         classify: Callable[[BaseException], Classification],
     ) -> dict[str, Any]:
+        if deadline is not None and not is_finite_number(deadline):
+            raise ConfigError("RetryPolicy.retrying.deadline", deadline, "None or a finite number of seconds")
+
         def failed(state: tenacity.RetryCallState) -> bool:
             return state.outcome is not None and state.outcome.failed
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from upright.strategies.errors import ConfigError
-from upright.strategies.options import require_count, require_seconds
+from upright.strategies.foreign import is_of
+from upright.strategies.options import SHORTEST_INTERVAL, require_bool, require_count, require_seconds
 
 __all__ = ["SentryOptions"]
 
@@ -34,7 +35,7 @@ class SentryOptions:
         permanent_errors: Open incidents for permanent errors too (bad input, a 4xx). By default they are none: nothing
             is recovered, and the application gets them unchanged and reports them as it does without upright.
         metrics: Send the metrics of the tree through `sentry_sdk.metrics`.
-        metrics_interval: Seconds between two of those.
+        metrics_interval: Seconds between two of those, at least 0.001.
         redact: Names of keys that hold a secret, besides the built-in ones; in any case.
 
     Raises:
@@ -58,10 +59,8 @@ class SentryOptions:
 
     def __post_init__(self) -> None:
         for name in ("enabled", "local_variables", "permanent_errors", "metrics"):
-            value = getattr(self, name)
-            if not isinstance(value, bool):
-                raise ConfigError(f"SentryOptions.{name}", value, "true or false")
-        if not isinstance(self.service, str) or len(self.service) > 200:
+            require_bool(f"SentryOptions.{name}", getattr(self, name))
+        if type(self.service) is not str or len(self.service) > 200:
             raise ConfigError("SentryOptions.service", self.service, "a text of at most 200 characters")
         require_seconds("SentryOptions.cooldown", self.cooldown, above=True)
         require_seconds("SentryOptions.settle", self.settle)
@@ -70,7 +69,8 @@ class SentryOptions:
         require_seconds("SentryOptions.window", self.window, above=True)
         require_count("SentryOptions.max_incidents", self.max_incidents, least=1)
         require_count("SentryOptions.max_breadcrumbs", self.max_breadcrumbs, least=2)
-        require_seconds("SentryOptions.metrics_interval", self.metrics_interval, above=True)
-        if isinstance(self.redact, str) or not all(isinstance(name, str) and name for name in self.redact):
+        require_seconds("SentryOptions.metrics_interval", self.metrics_interval, least=SHORTEST_INTERVAL)
+        several = is_of(self.redact, tuple) or is_of(self.redact, list)
+        if not several or not all(type(name) is str and name for name in self.redact):
             raise ConfigError("SentryOptions.redact", self.redact, "a list of texts that are not empty")
         object.__setattr__(self, "redact", tuple(self.redact))

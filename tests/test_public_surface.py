@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 LISTED = ROOT / "public_surface.txt"
 
-FACES = {f"upright{room}" for room in ("", ".actors", ".supervisors", ".testing", ".config", ".flags", ".tree")} | {
+FACES = {f"upright{room}" for room in ("", ".actors", ".supervisors", ".testing", ".config", ".flags", ".circuits")} | {
     f"upright.strategies.{room}" for room in ("healing", "fallback", "prediction")
 }
 OTHERS = {"CollectorRegistry", "MeterProvider", "Metric", "OptExcInfo", "TracerProvider"}

@@ -9,7 +9,6 @@ what they configure.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +18,7 @@ from upright.strategies.breaker_options import BreakerOptions
 from upright.strategies.control_options import ControlOptions
 from upright.strategies.errors import ConfigError
 from upright.strategies.flags import Flags
+from upright.strategies.foreign import is_mapping, is_of
 from upright.strategies.healing_options import HealingOptions
 from upright.strategies.limit_options import LimitOptions
 from upright.strategies.predictor_options import PredictorOptions
@@ -27,7 +27,7 @@ from upright.strategies.sentry_options import SentryOptions
 from upright.strategies.supervision_options import SupervisionOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from upright.settings.sources import Reading
 
@@ -79,7 +79,7 @@ class Config:
     def __post_init__(self) -> None:
         for one in fields(self)[:9]:
             group, value = one.default_factory, getattr(self, one.name)
-            if not isinstance(value, group):  # type: ignore[arg-type]
+            if not is_of(value, group):  # type: ignore[arg-type]
                 raise ConfigError(f"Config.{one.name}", value, f"{group.__name__}")  # type: ignore[union-attr]
         if self.operations and not self.origins:
             self._check_operations()
@@ -130,17 +130,17 @@ def load_config(
     Raises:
         SettingsError: Any key or value is wrong, in whichever source. Tells all of them. (A ConfigError.)
     """
-    if isinstance(source, Config):
+    if is_of(source, Config):
         return source
     environ = os.environ if environ is None else environ
-    folder = Path() if cwd is None else Path(cwd)
-    config_file, config_named = _file(source, environ, folder)
-    flags_file, flags_named = _flags_file(environ, folder)
-    given = isinstance(source, Mapping) and bool(source)
-    if source is not None and not isinstance(source, Mapping | str | os.PathLike):
+    path = _path(source)
+    if not (source is None or is_mapping(source) or path is not None):
         raise ConfigError("boot.config", source, "None, a mapping, a path or a Config")
+    folder = Path() if cwd is None else Path(cwd)
+    config_file, config_named = _file(path, environ, folder)
+    flags_file, flags_named = _flags_file(environ, folder)
     variables = any(name.startswith("UPRIGHT_") for name in environ)
-    if not (given or variables or config_named or config_file.exists() or flags_file.exists()):
+    if source is None and not (variables or _may_exist(config_file) or _may_exist(flags_file)):
         return Config()
 
     from upright.settings.sources import from_environ, from_flags, from_mapping, from_toml  # noqa: PLC0415
@@ -150,7 +150,7 @@ def load_config(
         from_flags(flags_file, named_by=flags_named),
         from_environ(environ),
     ]
-    if isinstance(source, Mapping):
+    if is_mapping(source):
         readings.append(from_mapping(source))
     built = _built(readings)
     return Config(
@@ -177,10 +177,27 @@ def _built(readings: list[Reading]) -> Any:
     return built
 
 
-def _file(source: Any, environ: Mapping[str, str], folder: Path) -> tuple[Path, str | None]:
+def _path(source: Any) -> str | None:
+    """Return a source as a path; None if it is none."""
+    try:
+        path = os.fspath(source)
+    except Exception:  # a TypeError; and whatever a path of the application's own class raises
+        return None
+    return path if type(path) is str else None
+
+
+def _may_exist(path: Path) -> bool:
+    """Whether there is a file, or something in the way of knowing that: to be told of when it is read."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
+
+
+def _file(path: str | None, environ: Mapping[str, str], folder: Path) -> tuple[Path, str | None]:
     """Return the configuration file and what named it; None: it may be missing."""
-    if isinstance(source, str | os.PathLike):
-        return folder / source, "the path given to boot()"
+    if path is not None:
+        return folder / path, "the path given to boot()"
     if environ.get("UPRIGHT_CONFIG"):
         return folder / environ["UPRIGHT_CONFIG"], "environment variable UPRIGHT_CONFIG"
     return folder / CONFIG_FILE, None

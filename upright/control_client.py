@@ -20,6 +20,7 @@ from upright.actors.control_link import peer_uid
 from upright.actors.control_wire import MAX_ANSWER, VERSION, ErrorKind
 from upright.actors.runtime_dir import HAS_UNIX_SOCKETS, NO_UNIX_SOCKETS, is_listening, runtime_dirs, socket_files
 from upright.strategies.errors import UprightError
+from upright.strategies.options import require_count, require_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 _CHUNK: Final = 262_144
+_LONGEST: Final = 86_400.0  # seconds; a socket cannot be told to wait for much longer
 _AGAIN: Final = 0.01  # seconds between two tries to connect
 
 
@@ -97,6 +99,8 @@ def find_all(environ: Mapping[str, str] | None = None, *, pid: int | None = None
     Raises:
         NotReachable: There are no Unix sockets on this system.
     """
+    if pid is not None:
+        require_count("find_all.pid", pid, least=1)
     if not HAS_UNIX_SOCKETS:
         raise NotReachable(NO_UNIX_SOCKETS)
     environ = os.environ if environ is None else environ
@@ -134,6 +138,8 @@ def find(
         Ambiguous: Several fit.
         NotReachable: There are no Unix sockets on this system.
     """
+    if pid is not None:
+        require_count("find.pid", pid, least=1)
     if path is not None:
         return Found(None, None, Path(path))
     everything = find_all(environ, pid=pid)
@@ -185,8 +191,10 @@ class ControlClient:
     """
 
     def __init__(self, target: Found, *, timeout: float = 5.0) -> None:
+        require_seconds("ControlClient.timeout", timeout, above=True)
         if not HAS_UNIX_SOCKETS:
             raise NotReachable(NO_UNIX_SOCKETS)
+        timeout = min(timeout, _LONGEST)
         self.target = target
         self.timeout = timeout
         self._rest = bytearray()
@@ -272,7 +280,7 @@ class ControlClient:
             if answer["ok"]:
                 return answer["result"]
             refused = CommandRefused(str(answer["error"]["kind"]), str(answer["error"]["message"]))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise NotReachable(f"{self.target} sent what is no answer: {line[:80]!r}") from error
         if refused.kind in (ErrorKind.BUSY, ErrorKind.FORBIDDEN):
             raise NotReachable(f"{self.target}: {refused}") from refused

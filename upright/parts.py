@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from upright.actors.board import Board
 from upright.actors.breaker import BreakerActor, circuit_details
+from upright.actors.call import Call
 from upright.actors.collector import CollectorActor
 from upright.actors.control import ControlServer
 from upright.actors.directory import Directory
 from upright.actors.drivers import drive
-from upright.actors.edge import Call, Edge
+from upright.actors.edge import Edge
 from upright.actors.fallback import Chains, ChainView, FallbackActor, WorksAgain
 from upright.actors.healing import HealingActor
 from upright.actors.letters import dead_letters
@@ -27,7 +28,9 @@ from upright.commands import commands_for
 from upright.host import HostReader
 from upright.strategies.errors import ConfigError
 from upright.strategies.fallback.chain import FallbackChain
+from upright.strategies.foreign import kind_of
 from upright.strategies.healing.base import HealingStrategy
+from upright.strategies.options import is_finite_number, require_name, require_seconds
 from upright.strategies.prediction.collector import Collector
 from upright.strategies.tally import Tally
 from upright.supervisors.tree import HEALERS, STEPS, Root, leaf, tree_specs, worker_spec
@@ -194,8 +197,8 @@ class Parts:
                 allowed = sorted([*breaker_names, *(f"retry_{name}" for name in retry_names), *_OWN_OPTIONS])
                 raise ConfigError(f"operations.{operation}", key, f"one of {', '.join(allowed)}")
         return OperationOptions(
-            dataclasses.replace(config.breaker, **breaker) if breaker else config.breaker,
-            dataclasses.replace(config.retry, **retry) if retry else config.retry,
+            _overridden(f"operations.{operation}.", config.breaker, breaker),
+            _overridden(f"operations.{operation}.retry_", config.retry, retry),
             _seconds(f"operations.{operation}.heal_wait", own.get("heal_wait"), config.healing.heal_wait),
             _three_valued(f"operations.{operation}.idempotent", own.get("idempotent")),
             _seconds(f"operations.{operation}.deadline", own.get("deadline"), None),
@@ -219,6 +222,10 @@ class Parts:
         for strategy in strategies:
             if not isinstance(strategy, HealingStrategy | FallbackChain | Collector):
                 raise ConfigError("register.strategies", strategy, "a HealingStrategy, a FallbackChain or a Collector")
+            if isinstance(strategy, HealingStrategy):
+                require_name(f"{kind_of(strategy)}.name", strategy.name)
+            if isinstance(strategy, HealingStrategy) and strategy.timeout is not None:
+                require_seconds(f"{kind_of(strategy)}.timeout", strategy.timeout, above=True)
         chains = [strategy for strategy in strategies if isinstance(strategy, FallbackChain)]
         if len(self.chains.keys() | {chain.operation for chain in chains}) > _MAX_CHAINS:
             raise ConfigError("register.strategies", chains[-1], f"at most {_MAX_CHAINS} chains in all")
@@ -274,12 +281,22 @@ class Parts:
 def _seconds(field: str, value: Any, default: float | None) -> Any:
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+    if not is_finite_number(value) or value < 0:
         raise ConfigError(field, value, "a finite number of seconds >= 0")
     return value
 
 
+def _overridden(field: str, options: Any, overrides: dict[str, Any]) -> Any:
+    """Return options with some of them replaced; `field` is how the names of these begin where they are given."""
+    if not overrides:
+        return options
+    try:
+        return dataclasses.replace(options, **overrides)
+    except ConfigError as error:
+        raise ConfigError(f"{field}{error.field.rpartition('.')[2]}", error.value, error.allowed) from None
+
+
 def _three_valued(field: str, value: Any) -> bool | None:
-    if value is not None and not isinstance(value, bool):
+    if value is not None and type(value) is not bool:
         raise ConfigError(field, value, "True, False or None")
     return value

@@ -89,7 +89,7 @@ class AudioRecording(FallbackStep):
         self._chunk = chunk or _chunk_of
         self._session = session or _session_of
         self._format = format or AudioFormat()
-        self._limit = int(max_seconds * self._format.rate) * self._format.frame
+        self._limit = int(min(max_seconds * self._format.rate, 2**32)) * self._format.frame
         self._max_recordings = max_recordings
         super().__init__(
             name,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from upright.strategies.errors import ConfigError, UprightError
-from upright.strategies.options import is_finite_number
+from upright.strategies.foreign import is_of
+from upright.strategies.options import MAX_NAME, is_finite_number, require_name
 
 __all__ = ["FallbackChain", "FallbackStep", "NothingToOfferError", "RefusedError", "Substitute"]
 
@@ -37,11 +38,20 @@ class Substitute:
         value: What the call gets.
         detail: In what way the value is less than the real one ("cached 42 s ago"), for people and logs.
         age: Seconds since the value was the real one, where it is from before; None where it is not.
+
+    Raises:
+        ConfigError: `detail` is no text, or `age` no number; from inside of a step, that step has failed.
     """
 
     value: Any
     detail: str = ""
     age: float | None = None
+
+    def __post_init__(self) -> None:
+        if type(self.detail) is not str:
+            raise ConfigError("Substitute.detail", self.detail, "a text")
+        if self.age is not None and not is_finite_number(self.age):
+            raise ConfigError("Substitute.age", self.age, "None or a finite number of seconds")
 
 
 class FallbackStep:
@@ -90,14 +100,13 @@ class FallbackStep:
         weight: float = 1.0,
         blocking: bool = False,
     ) -> None:
-        if not isinstance(name, str) or not name:
-            raise ConfigError("FallbackStep.name", name, "a text that is not empty")
+        name = require_name("FallbackStep.name", name)
         if not callable(provide):
             raise ConfigError("FallbackStep.provide", provide, "callable with the context")
         if timeout is not None and (not is_finite_number(timeout) or timeout <= 0):
             raise ConfigError("FallbackStep.timeout", timeout, "None or a finite number of seconds > 0")
-        if not isinstance(degradation, str):
-            raise ConfigError("FallbackStep.degradation", degradation, "a text")
+        if not is_of(degradation, str) or len(degradation) > MAX_NAME:
+            raise ConfigError("FallbackStep.degradation", degradation, f"a text of at most {MAX_NAME} characters")
         if not is_finite_number(weight) or weight <= 0:
             raise ConfigError("FallbackStep.weight", weight, "a finite number > 0")
         self.name = name
@@ -135,8 +144,7 @@ class FallbackChain:
     """
 
     def __init__(self, operation: str, steps: Sequence[FallbackStep]) -> None:
-        if not isinstance(operation, str) or not operation:
-            raise ConfigError("FallbackChain.operation", operation, "a text that is not empty")
+        operation = require_name("FallbackChain.operation", operation)
         if not isinstance(steps, Sequence) or not 1 <= len(steps) <= _MAX_STEPS:
             raise ConfigError("FallbackChain.steps", steps, f"a list of 1 to {_MAX_STEPS} steps")
         for step in steps:

@@ -14,7 +14,7 @@ from upright.strategies.classification import classify
 from upright.strategies.codes import ErrorCode
 from upright.strategies.errors import ConfigError, UprightError
 from upright.strategies.failure_text import failure_text
-from upright.strategies.options import require_count
+from upright.strategies.options import require_count, require_name
 from upright.strategies.procedure import run
 from upright.strategies.sqlite_file import SqliteFile
 
@@ -160,7 +160,8 @@ class OfflineQueue:
             key: Its idempotency key. The same key with the same payload again puts nothing. None makes one up.
 
         Raises:
-            ConfigError: If `payload` is no JSON data or too long, or `key` is no text or empty.
+            ConfigError: If `payload` is no JSON data or too long, or `key` is no text of 1 to 1 000
+                characters.
             QueueFullError: If the queue is full.
             KeyConflictError: If the key is queued with another payload.
             sqlite3.Error: If the disk does not take it.
@@ -168,8 +169,10 @@ class OfflineQueue:
         text = self._to_json(payload)
         if key is None:
             key = uuid.uuid4().hex
-        elif not isinstance(key, str) or not key:
-            raise ConfigError("OfflineQueue.put.key", key, "None or a text that is not empty")
+        else:
+            key = require_name("OfflineQueue.put.key", key)
+            if key != key.encode(errors="replace").decode():
+                raise ConfigError("OfflineQueue.put.key", key, "a text that UTF-8 can encode")
         with self._file.transaction() as db:
             known = db.execute(
                 "SELECT payload FROM entries WHERE key = ?1 UNION ALL SELECT payload FROM poison WHERE key = ?1",

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from upright.strategies.errors import UprightError
-from upright.strategies.options import require_count
+from upright.strategies.errors import ConfigError, UprightError
+from upright.strategies.options import is_count, require_count
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -38,9 +38,9 @@ class AudioFormat:
     """Uncompressed PCM.
 
     Args:
-        rate: Frames a second, at least 1.
-        channels: Samples a frame, at least 1.
-        width: Bytes a sample, at least 1; 2 is what speech services take.
+        rate: Frames a second, at least 1, and such that a second has less than 4 GiB.
+        channels: Samples a frame, 1 to 8 191.
+        width: Bytes a sample, 1 to 8; 2 is what speech services take.
 
     Raises:
         ConfigError: If a value is not allowed.
@@ -54,6 +54,9 @@ class AudioFormat:
         require_count("AudioFormat.rate", self.rate, least=1)
         require_count("AudioFormat.channels", self.channels, least=1)
         require_count("AudioFormat.width", self.width, least=1)
+        for name, most in (("channels", 8_191), ("width", 8), ("rate", 2**32 // self.frame - 1)):
+            if (value := getattr(self, name)) > most:
+                raise ConfigError(f"AudioFormat.{name}", value, f"an int from 1 to {most}")
 
     @property
     def frame(self) -> int:
@@ -61,7 +64,13 @@ class AudioFormat:
         return self.channels * self.width
 
     def header(self, size: int) -> bytes:
-        """The 44 bytes before `size` bytes of samples."""
+        """The 44 bytes before `size` bytes of samples.
+
+        Raises:
+            ConfigError: `size` is no int from 0 to what a WAV file can hold.
+        """
+        if not is_count(size) or size > _MAX_DATA:
+            raise ConfigError("AudioFormat.header.size", size, f"an int from 0 to {_MAX_DATA}")
         return _HEADER.pack(
             b"RIFF",
             _HEADER.size - 8 + size,

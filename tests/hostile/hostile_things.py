@@ -263,6 +263,16 @@ def _long_chain() -> Exception:
     return error
 
 
+def _long_causes() -> Exception:
+    innermost = error = ConnectionError("innermost")
+    for number in range(10_000):
+        outer = ConnectionError(str(number))
+        outer.__cause__ = error
+        error = outer
+    innermost.__cause__ = error  # and round again
+    return error
+
+
 def _groups() -> Exception:
     group: Exception = ConnectionError("innermost")
     for number in range(500):
@@ -345,6 +355,7 @@ def exceptions() -> dict[str, Callable[[], Exception]]:
         "a cycle of causes": _cycle,
         "its own cause": _its_own_cause,
         "a long chain": _long_chain,
+        "a cycle of 10 000 causes": _long_causes,
         "nested groups": _groups,
         "a wide group": _wide_group,
         "a deep traceback": _deep_traceback,

@@ -29,6 +29,8 @@ NOT_REACHABLE: Final = 4
 REFUSED: Final = 5
 INTERRUPTED: Final = 130
 
+_ASKED: Final = "upright.asked"  # in click's context: which tree has been asked, if one has
+
 F = TypeVar("F", bound="Callable[..., Any]")
 
 # Name: module and function. Modules are imported when their command is used, or its help is shown.
@@ -92,6 +94,12 @@ class _App(click.Group):
             _fail(error)
         except ConfigError as error:
             raise Failure(str(error)) from error
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            asked = ctx.meta.get(_ASKED)
+            if asked is None:
+                raise
+            why = f"{asked} sent an answer that this version does not understand ({type(error).__name__}: {error})"
+            raise Failure(f"{why}; use the upright that the service runs", NOT_REACHABLE) from error
         except KeyboardInterrupt as error:
             raise Failure("interrupted", INTERRUPTED) from error
 
@@ -170,7 +178,11 @@ class Target:
 
     def connect(self) -> ControlClient:
         """Connect to the tree."""
-        return ControlClient(self.find(), timeout=self.timeout)
+        found = self.find()
+        context = click.get_current_context(silent=True)  # none in the threads of `upright top`
+        if context is not None:
+            context.meta[_ASKED] = str(found)
+        return ControlClient(found, timeout=self.timeout)
 
 
 def _configured_path() -> str | None:

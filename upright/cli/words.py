@@ -8,8 +8,9 @@ from typing import Any, Final
 
 __all__ = ["ago", "clean", "clock", "count", "duration", "percent"]
 
-# What could move the cursor, change colours or reverse the reading direction: C0, DEL, C1, and bidi controls.
-_CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# What could move the cursor, change colours or reverse the reading direction: C0, DEL, C1, and bidi
+# controls; and surrogates, which cannot be written at all.
+_CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def clean(text: Any) -> str:

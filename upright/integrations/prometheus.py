@@ -100,7 +100,7 @@ class UprightCollector(Collector):
         rate = GaugeMetricFamily("upright_circuit_failure_rate", "Share of failed calls, 0 to 1.", labels=labels)
         for tree in found:
             for operation, shown in tree.parts.circuits(self._max_circuits):
-                names = (tree.name, redact_text(operation))
+                names = (redact_text(tree.name), redact_text(operation))
                 for one in BreakerState:
                     state.add_metric((*names, one.value), float(shown["state"] == one.value))
                 rejected.add_metric(names, shown["rejected"])
@@ -124,7 +124,7 @@ def _figures(found: tuple[Tree, ...]) -> Iterator[Metric]:
                 if name not in families:
                     spelled = name.replace(".", "_") + ("_seconds" if ".time." in name else "")
                     families[name] = kind(spelled, _HELP[name], labels=("tree",))
-                families[name].add_metric((tree.name,), value)
+                families[name].add_metric((redact_text(tree.name),), value)
     yield from families.values()
 
 
@@ -134,7 +134,7 @@ def _recoveries(found: tuple[Tree, ...]) -> Metric:
     for tree in found:
         times = tree.parts.monitor.times
         buckets = [("+Inf" if math.isinf(bound) else str(bound), number) for bound, number in times.buckets()]
-        family.add_metric((tree.name,), buckets, times.total)
+        family.add_metric((redact_text(tree.name),), buckets, times.total)
     return family
 
 
@@ -143,7 +143,7 @@ def _answers(found: tuple[Tree, ...]) -> Metric:
     family = CounterMetricFamily("upright_answers", text, labels=("tree", "status", "method"))
     for tree in found:
         for (status, method), number in list(tree.parts.monitor.answers.items()):
-            family.add_metric((tree.name, status, method), number)
+            family.add_metric((redact_text(tree.name), status, method), number)
     return family
 
 
@@ -153,8 +153,8 @@ def _actors(found: tuple[Tree, ...]) -> Iterator[Metric]:
     depth = GaugeMetricFamily("upright_actor_mailbox_depth", "Messages that wait for one actor.", labels=labels)
     for tree in found:
         for address in tree.parts.directory.walk():
-            restarts.add_metric((tree.name, address.name), address.restarts)
-            depth.add_metric((tree.name, address.name), address.depth)
+            restarts.add_metric((redact_text(tree.name), address.name), address.restarts)
+            depth.add_metric((redact_text(tree.name), address.name), address.depth)
     yield from (restarts, depth)
 
 
@@ -162,5 +162,5 @@ def _flags(found: tuple[Tree, ...]) -> Metric:
     family = GaugeMetricFamily("upright_flag", "1 if it is on.", labels=("tree", "flag"))
     for tree in found:
         for name, on in tree.flags.items():
-            family.add_metric((tree.name, name), float(on))
+            family.add_metric((redact_text(tree.name), name), float(on))
     return family

@@ -88,7 +88,8 @@ class Build:
                     require_seconds(key, table[key])
                 except ConfigError as error:
                     self._refuse((*path, key), error)
-        if not isinstance(table.get("idempotent"), bool | None):
+        idempotent = table.get("idempotent")
+        if idempotent is not None and type(idempotent) is not bool:
             self._refuse((*path, "idempotent"), ConfigError("idempotent", table["idempotent"], "true or false"))
 
     def _check_overrides(self, path: tuple[str, ...], group: str, overridden: dict[str, Any]) -> None:

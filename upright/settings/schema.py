@@ -79,8 +79,17 @@ class OperationKey:
     type: Any
 
 
+_known: Final[dict[type[Any], Group]] = {}  # at most one for each option dataclass
+
+
 def group_of(options: type[Any]) -> Group:
     """Return the keys of an option dataclass."""
+    if options not in _known:
+        _known[options] = _read(options)
+    return _known[options]
+
+
+def _read(options: type[Any]) -> Group:
     hints = get_type_hints(options)
     leaves, groups = {}, {}
     for field in dataclasses.fields(options):

@@ -9,17 +9,19 @@ import dataclasses
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from upright.settings.problems import Problem, nearest
+from upright.settings.files import UnfitFile, read_file
+from upright.settings.problems import MAX_LINES, Problem, nearest
 from upright.settings.schema import ALIASES, GROUPS, OPERATION_KEYS, OPERATIONS, Group, group_of
 from upright.settings.values import converted, takes_several
 from upright.strategies.flags import FLAG_NAMES
+from upright.strategies.foreign import is_mapping, is_of, kind_of, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = [
@@ -81,8 +83,9 @@ class Reading:
 
     def refuse_key(self, path: tuple[str, ...], key: Any, value: Any, allowed: Sequence[str]) -> None:
         """Note that there is no such key; `path` is the table in which it stands."""
-        name = str(key)
-        suggestion = (None if path else next(_placed(name), None)) or nearest(name, allowed)
+        name = key if type(key) is str else shown(key)
+        told = len(self.problems) < MAX_LINES  # what nobody will read is not worth the search
+        suggestion = (None if path else next(_placed(name), None)) or (nearest(name, allowed) if told else None)
         at = (*path, name)
         self.problems.append(
             Problem(".".join(at), self._origin(at), value, ", ".join(allowed), suggestion, unknown=True)
@@ -90,8 +93,10 @@ class Reading:
 
     def top(self, table: Mapping[Any, Any]) -> None:
         """Read a whole configuration."""
-        for key, value in table.items():
-            if key in GROUPS:
+        for key, value in self._items((), table):
+            if type(key) is not str:
+                self.refuse_key((), key, value, _TOP)
+            elif key in GROUPS:
                 self.group((key,), group_of(GROUPS[key]), value)
             elif key == OPERATIONS:
                 self.operations(value)
@@ -103,13 +108,15 @@ class Reading:
 
     def group(self, path: tuple[str, ...], group: Group, given: Any) -> None:
         """Read the table of one group; in code it may also be the dataclass."""
-        if isinstance(given, group.options):
+        if is_of(given, group.options):
             given = {field.name: getattr(given, field.name) for field in dataclasses.fields(given)}
-        if not isinstance(given, Mapping):
+        if not is_mapping(given):
             self.refuse(path, given, f"a table with the keys {', '.join(group.keys)}")
             return
-        for key, value in given.items():
-            if key in group.leaves:
+        for key, value in self._items(path, given):
+            if type(key) is not str:
+                self.refuse_key(path, key, value, group.keys)
+            elif key in group.leaves:
                 self.leaf((*path, key), group.leaves[key], value)
             elif key in group.groups:
                 self.group((*path, key), group.groups[key], value)
@@ -118,27 +125,29 @@ class Reading:
 
     def operations(self, given: Any) -> None:
         """Read the tables of the operations."""
-        if not isinstance(given, Mapping):
+        if not is_mapping(given):
             self.refuse((OPERATIONS,), given, "a table of tables, [operations.NAME]")
             return
-        for name, table in given.items():
-            path = (OPERATIONS, str(name))
-            if not isinstance(name, str) or not name:
+        for name, table in self._items((OPERATIONS,), given):
+            path = (OPERATIONS, name if type(name) is str else shown(name))
+            if type(name) is not str or not name:
                 self.refuse(path, name, "the name of an operation")
-            elif not isinstance(table, Mapping):
+            elif not is_mapping(table):
                 self.refuse(path, table, f"a table with the keys {', '.join(OPERATION_KEYS)}")
             else:
                 self.operation(path, table)
 
     def operation(self, path: tuple[str, ...], table: Mapping[Any, Any]) -> None:
         """Read the table of one operation: flat keys, or those of a group in a table of the group's name."""
-        for key, value in table.items():
-            if key in OPERATION_KEYS:
+        for key, value in self._items(path, table):
+            if type(key) is not str:
+                self.refuse_key(path, key, value, list(OPERATION_KEYS))
+            elif key in OPERATION_KEYS:
                 self.leaf((*path, key), OPERATION_KEYS[key].type, value)
-            elif key in ("breaker", "retry", "healing") and isinstance(value, Mapping):
+            elif key in ("breaker", "retry", "healing") and is_mapping(value):
                 flat = {known.field: name for name, known in OPERATION_KEYS.items() if known.group == key}
-                for inner, one in value.items():
-                    if inner in flat:
+                for inner, one in self._items((*path, key), value):
+                    if type(inner) is str and inner in flat:
                         name = flat[inner]
                         self.leaf((*path, name), OPERATION_KEYS[name].type, one, given_as=(*path, key, inner))
                     else:
@@ -149,10 +158,18 @@ class Reading:
     def leaf(self, path: tuple[str, ...], kind: Any, value: Any, *, given_as: tuple[str, ...] | None = None) -> None:
         """Read one value."""
         origin = self._origin(given_as or path)
-        if isinstance(value, Mapping | set) or (isinstance(value, list) and not takes_several(kind)):
+        if is_mapping(value) or is_of(value, set) or (is_of(value, list) and not takes_several(kind)):
             self.problems.append(Problem(".".join(path), origin, value, "a single value"))
             return
         self.settings.append(Setting(path, converted(value, kind, textual=self._textual), origin))
+
+    def _items(self, path: tuple[str, ...], table: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
+        """Return what a table holds; a table of the application's own class may not be readable."""
+        try:
+            return [(key, value) for key, value in table.items()]
+        except Exception as error:
+            self.refuse(path or ("config",), table, f"a table that can be read (it raised {kind_of(error)})")
+            return []
 
 
 def from_mapping(table: Mapping[Any, Any]) -> Reading:
@@ -171,15 +188,18 @@ def from_toml(path: Path, *, named_by: str | None = None) -> Reading:
     """
     reading = Reading(lambda at: f"{path}, key {'.'.join(at)}" if at != ("config",) else named_by or str(path))
     try:
-        with path.open("rb") as file:
-            table = tomllib.load(file)
+        table = tomllib.loads(read_file(path).decode("utf-8-sig").replace("\r\n", "\n"))
     except FileNotFoundError:
         if named_by is not None:
             reading.refuse(("config",), str(path), "the path of a file that exists")
-    except OSError as error:
-        reading.refuse(("config",), str(path), f"a file that can be read ({error.strerror})")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        reading.refuse(("config",), str(path), f"a file in TOML ({error})")
+    except UnfitFile as unfit:
+        reading.refuse(("config",), str(path), str(unfit))
+    except UnicodeDecodeError as error:
+        reading.refuse(("config",), str(path), f"a file in TOML, encoded in UTF-8 ({error})")
+    except RecursionError:
+        reading.refuse(("config",), str(path), "a file in TOML (it is nested too deeply)")
+    except ValueError as error:  # a TOMLDecodeError, or a number of thousands of digits
+        reading.refuse(("config",), str(path), f"a file in TOML ({shown(error, text=str)})")
     else:
         reading.top(table)
     return reading
@@ -245,29 +265,44 @@ def from_flags(path: Path, *, named_by: str | None = None) -> Reading:
     """
     reading = Reading(lambda at: f"{path}, {'.'.join(at)}" if at != ("flags",) else named_by or str(path))
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(read_file(path), object_pairs_hook=_Object)
     except FileNotFoundError:
         if named_by is not None:
             reading.refuse(("flags",), str(path), "the path of a file that exists")
         return reading
-    except OSError as error:
-        reading.refuse(("flags",), str(path), f"a file that can be read ({error.strerror})")
+    except UnfitFile as unfit:
+        reading.refuse(("flags",), str(path), str(unfit))
+        return reading
+    except RecursionError:
+        reading.refuse(("flags",), str(path), "a file in JSON (it is nested too deeply)")
         return reading
     except ValueError as error:
-        reading.refuse(("flags",), str(path), f"a file in JSON ({error})")
+        reading.refuse(("flags",), str(path), f"a file in JSON ({shown(error, text=str)})")
         return reading
     section = document.get("resilience") if isinstance(document, dict) else None
-    if isinstance(section, dict):
+    if isinstance(document, _Object) and "resilience" in document.twice:
+        reading.refuse(("resilience",), section, "given once")
+    elif isinstance(section, _Object):
         _read_section(reading, section)
     elif named_by is not None or section is not None:
         reading.refuse(("resilience",), section, 'an object, {"resilience": {"selfHealing": {"enabled": true}, ...}}')
     return reading
 
 
-def _read_section(reading: Reading, section: dict[str, Any]) -> None:
+class _Object(dict[str, Any]):
+    """An object of a JSON file, which may say a key twice; the last one is the one that is kept."""
+
+    def __init__(self, pairs: Sequence[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.twice = {key for key, times in Counter(key for key, _ in pairs).items() if times > 1}
+
+
+def _read_section(reading: Reading, section: _Object) -> None:
     names = {_camel(name): name for name in (*FLAG_NAMES, "observe_only")}
     for key, entry in section.items():
-        if key not in names:
+        if key in section.twice or (isinstance(entry, _Object) and "enabled" in entry.twice):
+            reading.refuse(("resilience", key), entry, "given once")
+        elif key not in names:
             reading.refuse_key(("resilience",), key, entry, list(names))
         elif not isinstance(entry, dict) or not isinstance(entry.get("enabled"), bool):
             reading.refuse(("resilience", key), entry, 'an object with "enabled": true or false')

@@ -9,6 +9,8 @@ from __future__ import annotations
 from types import NoneType, UnionType
 from typing import Any, Final, Union, get_args, get_origin
 
+from upright.strategies.foreign import is_of
+
 __all__ = ["converted", "takes_several"]
 
 _ON: Final = frozenset({"true", "on", "yes", "1"})
@@ -25,9 +27,9 @@ def converted(value: Any, kind: Any, *, textual: bool) -> Any:
         textual: Whether the source knows text only, as the environment does.
     """
     kinds = _kinds(kind)
-    if isinstance(value, str) and textual and takes_several(kind):
+    if is_of(value, str) and textual and takes_several(kind):
         value = [part.strip() for part in value.split(",") if part.strip()]
-    elif isinstance(value, str):
+    elif is_of(value, str):
         word = value.strip().lower()
         if bool in kinds and textual and word in _ON | _OFF:
             return word in _ON
@@ -59,5 +61,5 @@ def _convert(value: Any, kinds: tuple[Any, ...], *, strict: bool) -> Any:
 
     try:
         return msgspec.convert(value, Union[kinds], strict=strict)  # noqa: UP007 - made from a tuple
-    except (msgspec.ValidationError, TypeError):
+    except Exception:  # a ValidationError; and whatever a value of the application's own class raises
         return value

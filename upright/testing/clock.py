@@ -6,6 +6,8 @@ import weakref
 from typing import TYPE_CHECKING, Any, Self
 
 from upright.strategies.clock import set_clock
+from upright.strategies.errors import ConfigError
+from upright.strategies.options import is_finite_number, require_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +36,8 @@ class FakeClock:
     """
 
     def __init__(self, start: float = 1000.0) -> None:
+        if not is_finite_number(start):
+            raise ConfigError("FakeClock.start", start, "a finite number of seconds")
         self._now = start
         self._wakes: list[Callable[[], Callable[[], object] | None]] = []
         self._previous: Clock | None = None
@@ -56,10 +60,9 @@ class FakeClock:
         """Let `seconds` pass, then wake whoever waits for a moment.
 
         Raises:
-            ValueError: If `seconds` is negative: the clock is monotonic.
+            ConfigError: If `seconds` is negative: the clock is monotonic. (A ValueError.)
         """
-        if not seconds >= 0:
-            raise ValueError(f"FakeClock.advance.seconds must be >= 0, got {seconds!r}")
+        require_seconds("FakeClock.advance.seconds", seconds)
         self._now += seconds
         for ref in list(self._wakes):
             wake = ref()

@@ -17,7 +17,7 @@ from upright.booting import default_tree
 from upright.interception import intercept
 from upright.strategies.codes import ErrorCode
 from upright.strategies.errors import ConfigError, UprightError
-from upright.strategies.options import require_count, require_fraction, require_seconds
+from upright.strategies.options import is_finite_number, require_count, require_fraction, require_seconds
 from upright.strategies.tally import Tally
 from upright.testing.errors import error_for
 
@@ -88,7 +88,7 @@ class Injection:
 
     def wait(self, seconds: float | None) -> None:
         """Block this thread for so long, or until the end of the injection (None)."""
-        self._ended.wait(seconds)
+        self._ended.wait(None if seconds is None else min(seconds, threading.TIMEOUT_MAX))
 
     async def wait_async(self, seconds: float | None) -> None:
         """Suspend this task for so long, or until the end of the injection (None)."""
@@ -243,6 +243,8 @@ class Injector:
         if times is not None:
             require_count("inject.times", times)
         require_seconds("inject.latency", latency)
+        if seed is not None and not is_finite_number(seed):
+            raise ConfigError("inject.seed", seed, "None or an int")
         if not isinstance(hang, bool):
             raise ConfigError("inject.hang", hang, "True or False")
         if error is None and not latency and not hang:
