@@ -45,6 +45,7 @@ def test_the_socket_answers_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of a socket that is not bound yet
 @pytest.mark.skipif(sys.gettrace() is not None, reason="interrupts line by line, as a debugger does")
 def test_wherever_opening_it_is_interrupted_nobody_listens(tmp_path: Path) -> None:
+    """In a thread of its own: what else runs here, at exit or in another test, is not to be interrupted by mistake."""
     listens_at = []
     code = control._listen.__code__
     lines = sorted({line for *_, line in code.co_lines() if line is not None} - {code.co_firstlineno})
@@ -58,15 +59,22 @@ def test_wherever_opening_it_is_interrupted_nobody_listens(tmp_path: Path) -> No
             return interrupt
 
         path = tmp_path / f"{at}.sock"
-        kept = []  # as the reason of an exit is
-        sys.settrace(interrupt)
-        try:
-            control._listen(path).close()
-        except KeyboardInterrupt as error:
-            kept.append(error)
-        finally:
-            sys.settrace(None)
+        kept: list[BaseException] = []  # as the reason of an exit is
+
+        def listen(path: Path = path, kept: list[BaseException] = kept, trace: Any = interrupt) -> None:
+            sys.settrace(trace)
+            try:
+                control._listen(path).close()
+            except KeyboardInterrupt as error:
+                kept.append(error)
+            finally:
+                sys.settrace(None)
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        thread.join()
         if is_listening(path):
             listens_at.append(at)
+        kept.clear()
     assert listens_at == []
     assert len(lines) > 10
