@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import signal
 import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,6 +29,12 @@ _CRASH_EVENTS = {
     "child_terminated",
     "supervisor_gave_up",
 }
+
+
+def pytest_configure() -> None:
+    """Heed Ctrl-C also where a shell has started this in the background, for what the tests start inherits that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class _CrashWatch(logging.Handler):
