@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from upright import booting
 from upright.actors import Address
 from upright.booting import default_tree, restore_default
 
@@ -60,6 +61,7 @@ def test_every_snippet_does_what_it_shows(page: str, tmp_path: Path, monkeypatch
     names["wait_until"] = wait_until
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE, verbose=False)
     with restore_default():
+        booting._make_default(None)  # a reader has booted nothing yet, whatever was booted here before
         try:
             for match in BLOCK.finditer(text):
                 kind, code = match.groups()
