@@ -8,12 +8,16 @@ the infinities are refused because every comparison with them silently picks a s
 from __future__ import annotations
 
 import math
+import re
 import sys
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from upright.strategies.errors import ConfigError
 from upright.strategies.foreign import is_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "MAX_COUNT",
@@ -22,11 +26,14 @@ __all__ = [
     "count_rule",
     "is_count",
     "is_finite_number",
+    "require_address",
+    "require_between",
     "require_bool",
     "require_count",
     "require_fraction",
     "require_name",
     "require_seconds",
+    "require_text",
     "require_timeout",
 ]
 
@@ -38,6 +45,9 @@ MAX_NAME: Final = 1_000
 
 SHORTEST_INTERVAL: Final = 0.001
 """Seconds between two rounds of what is done again and again; less would only keep a core busy."""
+
+_MAX_PORT: Final = 65_535
+_HOST: Final = re.compile(r"[\w.:%-]{1,255}", re.ASCII)  # a name, or an address of either family
 
 
 def require_seconds(field: str, value: Any, *, least: float = 0.0, above: bool = False) -> None:
@@ -93,10 +103,48 @@ def require_name(field: str, value: Any) -> str:
     Raises:
         ConfigError: Naming `field` (as `Type.field`), the value and the rule.
     """
+    return require_text(field, value, f"a text of 1 to {MAX_NAME} characters", bool)
+
+
+def require_text(field: str, value: Any, rule: str, allowed: Callable[[str], object]) -> str:
+    """Return a text of 1 to 1 000 characters as a plain one; refuse what is none, or not `allowed`.
+
+    Args:
+        field: As `Type.field`.
+        value: What was given.
+        rule: What is allowed, in words.
+        allowed: Says whether it is, of a text that is short enough.
+
+    Raises:
+        ConfigError: Naming `field`, the value and the rule.
+    """
     text = value if type(value) is str else str.__str__(value) if is_of(value, str) else ""
-    if not 0 < len(text) <= MAX_NAME:
-        raise ConfigError(field, value, f"a text of 1 to {MAX_NAME} characters")
+    if not 0 < len(text) <= MAX_NAME or not allowed(text):
+        raise ConfigError(field, value, rule)
     return text
+
+
+def require_between(field: str, value: Any, least: int, most: int) -> None:
+    """Refuse what is not an int from `least` to `most`.
+
+    Raises:
+        ConfigError: Naming `field` (as `Type.field`), the value and the rule.
+    """
+    if not is_count(value, least=least) or value > most:
+        raise ConfigError(field, value, f"an int from {least} to {most}")
+
+
+def require_address(field: str, value: Any) -> tuple[str, int]:
+    """Return the address of a TCP server as it was given; refuse what is no pair of host and port.
+
+    Raises:
+        ConfigError: Naming `field` (as `Type.field`), the value and the rule.
+    """
+    if type(value) is not tuple or len(value) != 2:
+        raise ConfigError(field, value, "a pair of host and port")
+    host, port = value
+    require_between(f"{field}.port", port, 1, _MAX_PORT)
+    return require_text(f"{field}.host", host, "a host's name or address", _HOST.fullmatch), port
 
 
 def require_bool(field: str, value: Any) -> None:

@@ -70,10 +70,23 @@ from upright.strategies.retry import RetryBudget, RetryPolicy, retry
 from upright.strategies.sentry_options import SentryOptions
 from upright.strategies.supervision_options import SupervisionOptions
 from upright.supervisors import Backoff, ChildSpec, DynamicSupervisor, Supervisor
-from upright.testing import FakeClock, inject, instant
+from upright.testing import (
+    FakeClock,
+    FaultProxy,
+    PostgresServer,
+    RedisServer,
+    SentryRecorder,
+    WebSocketServer,
+    inject,
+    instant,
+)
+from upright.testing.servers.http import Reply
+from upright.testing.servers.process import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from upright.testing import Injection
 
 
 def _raising(kind: type, value: Any, *names: str) -> Any:
@@ -334,6 +347,72 @@ def _redis(**given: Any) -> None:
     RedisReconnection(redis.Redis(), **given)
 
 
+def _by(kind: Callable[..., Any], argument: Any, use: Callable[..., Any]) -> Callable[..., None]:
+    """Return what uses a test server with what is given, where it is."""
+
+    def wrapped(**given: Any) -> None:
+        with kind() if argument is None else kind(argument) as server:
+            try:
+                use(server, **given)
+            except OSError:
+                assert given["timeout"] <= 1e-9
+
+    return wrapped
+
+
+def _started(kind: Callable[..., Any]) -> Callable[..., None]:
+    def wrapped(**given: Any) -> None:
+        try:
+            with kind(**given):
+                pass
+        except ServerError:
+            assert given["ready_within"] <= 1e-9
+
+    return wrapped
+
+
+class _Prepared(PostgresServer):
+    """One that is not started, for a start takes seconds."""
+
+    def start(self) -> _Prepared:
+        return self
+
+    def _init(self) -> None:
+        pass
+
+    def _create_role(self) -> None:
+        pass
+
+
+@cache
+def _prepared() -> PostgresServer:
+    server = _Prepared()
+    atexit.register(server.close)
+    return server
+
+
+def _ended() -> Injection:
+    injection = inject("query", ConnectionError)
+    injection.stop()
+    return injection
+
+
+def _crashed(**given: Any) -> None:
+    with booted() as tree:
+        try:
+            inject.crash("fallback", tree=tree, **given)
+        except AskTimeout:
+            assert given["within"] <= 1e-9
+
+
+def _waited(**given: Any) -> None:
+    with SentryRecorder() as recorder:
+        try:
+            recorder.wait_for(**{"number": 0, **given})
+        except AssertionError:
+            assert given["number"] > 0
+
+
 OPTIONS: dict[str, Callable[..., Any]] = {
     "upright.FallbackStep": _chained,
     "upright.ErrorReport": _reported,
@@ -419,6 +498,22 @@ OPTIONS: dict[str, Callable[..., Any]] = {
     "upright.supervisors.ChildSpec": _specified,
     "upright.supervisors.DynamicSupervisor": _supervised(DynamicSupervisor.start),
     "upright.supervisors.Supervisor": _supervised(Supervisor.start),
+    "upright.testing.FaultProxy.delay": _by(FaultProxy, ("127.0.0.1", 9), FaultProxy.delay),
+    "upright.testing.FaultProxy.drop_after": _by(FaultProxy, ("127.0.0.1", 9), FaultProxy.drop_after),
+    "upright.testing.Injection.wait": lambda **given: _ended().wait(**given),
+    "upright.testing.Injection.wait_async": lambda **given: asyncio.run(_ended().wait_async(**given)),
+    "upright.testing.Injector.crash": _crashed,
+    "upright.testing.PostgresServer": lambda **given: _Prepared(**given).close(),
+    "upright.testing.PostgresServer.dsn_at": lambda **given: _prepared().dsn_at(**{"host": "localhost", **given}),
+    "upright.testing.PostgresServer.stop": lambda **given: _prepared().stop(**given),
+    "upright.testing.RedisServer": _started(RedisServer),
+    "upright.testing.RedisServer.ask": _by(RedisServer, None, lambda server, **given: server.ask("PING", **given)),
+    "upright.testing.SentryRecorder.wait_for": _waited,
+    "upright.testing.ServerProcess.log_tail": _by(RedisServer, None, RedisServer.log_tail),
+    "upright.testing.ServerProcess.stop": _by(RedisServer, None, RedisServer.stop),
+    "upright.testing.WebSocketServer": _started(WebSocketServer),
+    "upright.testing.WebSocketServer.refuse": _by(WebSocketServer, None, WebSocketServer.refuse),
+    "upright.testing.servers.http.Reply": Reply,
     "upright.testing.FakeClock": lambda **given: FakeClock(**given).now(),
     "upright.testing.FakeClock.advance": _advanced,
     "upright.testing.inject": _injected,
@@ -446,15 +541,6 @@ NO_OPTIONS = {
     "what a rule is told by who applies it": (
         "upright.supervisors.Backoff.count upright.supervisors.Backoff.delay upright.strategies.retry.RetryPolicy.wait "
         "upright.testing.FakeClock.wait_for"
-    ),
-    "test servers and what is injected, which tests give numbers of their own": (
-        "upright.testing.FaultProxy.delay upright.testing.FaultProxy.drop_after "
-        "upright.testing.Injection.wait upright.testing.Injection.wait_async upright.testing.Injector.crash "
-        "upright.testing.PostgresServer upright.testing.PostgresServer.dsn_at upright.testing.ServerProcess.log_tail "
-        "upright.testing.PostgresServer.stop upright.testing.RedisServer "
-        "upright.testing.RedisServer.ask upright.testing.ServerProcess.stop "
-        "upright.testing.SentryRecorder.wait_for upright.testing.WebSocketServer "
-        "upright.testing.WebSocketServer.refuse upright.testing.servers.http.Reply"
     ),
 }
 

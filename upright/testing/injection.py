@@ -17,7 +17,13 @@ from upright.booting import default_tree
 from upright.interception import intercept
 from upright.strategies.codes import ErrorCode
 from upright.strategies.errors import ConfigError, UprightError
-from upright.strategies.options import is_finite_number, require_count, require_fraction, require_seconds
+from upright.strategies.options import (
+    is_finite_number,
+    require_count,
+    require_fraction,
+    require_seconds,
+    require_timeout,
+)
 from upright.strategies.tally import Tally
 from upright.testing.errors import error_for
 
@@ -87,11 +93,21 @@ class Injection:
     # Waiting, in a thread or on a loop, that ends with the injection.
 
     def wait(self, seconds: float | None) -> None:
-        """Block this thread for so long, or until the end of the injection (None)."""
+        """Block this thread for so long, or until the end of the injection (None).
+
+        Raises:
+            ConfigError: `seconds` is neither None nor a number.
+        """
+        require_timeout("Injection.wait.seconds", seconds)
         self._ended.wait(None if seconds is None else min(seconds, threading.TIMEOUT_MAX))
 
     async def wait_async(self, seconds: float | None) -> None:
-        """Suspend this task for so long, or until the end of the injection (None)."""
+        """Suspend this task for so long, or until the end of the injection (None).
+
+        Raises:
+            ConfigError: `seconds` is neither None nor a number.
+        """
+        require_timeout("Injection.wait_async.seconds", seconds)
         sleeper = _Sleeper()
         self._sleepers.add(sleeper)
         if not self._ended.is_set():
@@ -111,7 +127,7 @@ class _Sleeper:
 
     async def sleep(self, seconds: float | None) -> None:
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(None if seconds is None else min(seconds, threading.TIMEOUT_MAX)):
                 await self._event.wait()
         except TimeoutError:
             return
@@ -283,8 +299,9 @@ class Injector:
         Raises:
             ActorStopped: It does not come back: its supervisor gave up, or its spec says so.
             AskTimeout: It has not crashed and come back within that time.
-            ConfigError: There is no tree, or no such actor.
+            ConfigError: There is no tree, or no such actor, or `within` is no finite number >= 0.
         """
+        require_seconds("inject.crash.within", within)
         address = _address(actor, tree, "crash")
         fault = Crash("injected") if error is None else error
 

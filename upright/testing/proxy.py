@@ -8,8 +8,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Self
 
-from upright.strategies.errors import ConfigError
-from upright.strategies.options import require_count, require_seconds
+from upright.strategies.options import require_address, require_count, require_seconds
 from upright.testing.loop import LoopThread
 
 if TYPE_CHECKING:
@@ -45,10 +44,7 @@ class FaultProxy:
     """
 
     def __init__(self, upstream: tuple[str, int]) -> None:
-        host_and_port = isinstance(upstream, tuple) and len(upstream) == 2
-        if not host_and_port or not isinstance(upstream[0], str) or not isinstance(upstream[1], int):
-            raise ConfigError("FaultProxy.upstream", upstream, "a pair of host and port")
-        self.upstream = upstream
+        self.upstream = require_address("FaultProxy.upstream", upstream)
         self._links: set[_Link] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 import sentry_sdk
 from sentry_sdk.transport import Transport
 
+from upright.strategies.options import require_count, require_seconds
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
@@ -82,8 +84,11 @@ class SentryRecorder:
         """Wait until at least `number` events (that fulfil `where`) are there, and return them.
 
         Raises:
+            ConfigError: `number` is no count, or `timeout` no finite number >= 0.
             AssertionError: They did not come within `timeout` seconds; its text lists what did.
         """
+        require_count("SentryRecorder.wait_for.number", number)
+        require_seconds("SentryRecorder.wait_for.timeout", timeout)
         until = monotonic() + timeout
         with self._changed:
             while True:

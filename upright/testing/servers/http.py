@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import struct
 from collections import deque
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from upright.strategies.errors import ConfigError
+from upright.strategies.foreign import is_mapping, is_of
+from upright.strategies.options import require_between, require_bool, require_count, require_seconds
 from upright.testing.loop import LoopThread
 from upright.testing.servers.process import LOOPBACK, free_port
 
@@ -22,6 +26,8 @@ __all__ = ["HttpServer", "Reply", "Request"]
 
 _REMEMBERED = 1_000
 _MAX_BODY = 10_000_000
+_HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+_HEADER_VALUE = re.compile(r"[^\r\n\0\u0100-\U0010ffff]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,10 @@ class Reply:
         delay: Seconds before anything is sent.
         cut_after: Send only so many bytes of the body, then reset the connection; None sends all.
         silent: Send nothing, and leave the connection open.
+
+    Raises:
+        ConfigError: A field is not allowed: the status is no int from 100 to 999, the body no bytes, a header no
+            pair of texts that fit into a line of HTTP, the delay no finite number, `cut_after` no count.
     """
 
     status: int = 200
@@ -61,15 +71,45 @@ class Reply:
     cut_after: int | None = None
     silent: bool = False
 
+    def __post_init__(self) -> None:
+        require_between("Reply.status", self.status, 100, 999)
+        if not is_of(self.body, bytes):
+            raise ConfigError("Reply.body", self.body, "bytes")
+        require_headers("Reply.headers", self.headers)
+        require_seconds("Reply.delay", self.delay)
+        if self.cut_after is not None:
+            require_count("Reply.cut_after", self.cut_after)
+        require_bool("Reply.silent", self.silent)
+
+
+def require_headers(field: str, headers: Any) -> None:
+    """Refuse headers that would break the answer they are part of.
+
+    Raises:
+        ConfigError: Naming `field` (as `Type.field`), the value and the rule.
+    """
+    if not is_mapping(headers):
+        raise ConfigError(field, headers, "a mapping of texts")
+    for name, value in headers.items():
+        if type(name) is not str or _HEADER_NAME.fullmatch(name) is None:
+            raise ConfigError(field, name, "names of HTTP headers (RFC 9110, tokens)")
+        if type(value) is not str or _HEADER_VALUE.fullmatch(value) is None:
+            raise ConfigError(f"{field}.{name}", value, "a text in Latin-1 without line ends and NUL")
+
 
 class HttpServer:
     """HTTP/1.1 with keep-alive on the loopback interface, in a thread of its own.
 
     Args:
         handler: Answers what no scripted reply is left for; by default 200 "ok".
+
+    Raises:
+        ConfigError: `handler` cannot be called.
     """
 
     def __init__(self, handler: Callable[[Request], Reply] | None = None) -> None:
+        if handler is not None and not callable(handler):
+            raise ConfigError("HttpServer.handler", handler, "None, or a function of a Request that returns a Reply")
         self.handler = handler or (lambda _request: Reply())
         self.host = LOOPBACK
         self.port = free_port()
@@ -96,7 +136,14 @@ class HttpServer:
         return self.host, self.port
 
     def script(self, *replies: Reply) -> None:
-        """Answer the next requests so, one each; then the handler has its turn again."""
+        """Answer the next requests so, one each; then the handler has its turn again.
+
+        Raises:
+            ConfigError: One of them is no Reply; none was taken.
+        """
+        for reply in replies:
+            if not is_of(reply, Reply):
+                raise ConfigError("HttpServer.script.replies", reply, "a Reply")
         self._scripted.extend(replies)
 
     def start(self) -> Self:

@@ -15,6 +15,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from upright.strategies.errors import ConfigError
+from upright.strategies.foreign import is_mapping
+from upright.strategies.options import MAX_NAME, require_address, require_between, require_text
 from upright.testing.servers.process import ServerError, ServerProcess, unprivileged_user
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["PostgresServer"]
 
 _SYSTEM = Path("/usr/lib/postgresql")  # where Debian keeps what it puts on nobody's PATH
+_SETTING = re.compile(r"[a-z_]\w*(\.\w+)*", re.ASCII | re.IGNORECASE)
+_OWN_SETTINGS = ("listen_addresses", "port", "unix_socket_directories", "max_connections", "data_directory")
 
 
 class PostgresServer(ServerProcess):
@@ -35,11 +40,12 @@ class PostgresServer(ServerProcess):
     `kill` and `restart`, not the end of this process: nothing is synced to disk.
 
     Args:
-        max_connections: How many connections the server allows, three of them for superusers; at least 5.
-        settings: Further server settings, by name.
+        max_connections: How many connections the server allows, three of them for superusers; 5 to 262 143.
+        settings: Further server settings, by name, as texts. Where it listens is not among them.
         ready_within: Seconds that a start may take, recovery after a kill included.
 
     Raises:
+        ConfigError: An argument is not allowed.
         ServerError: If no PostgreSQL binaries are found, or the data folder cannot be made.
     """
 
@@ -55,6 +61,8 @@ class PostgresServer(ServerProcess):
         settings: Mapping[str, str] | None = None,
         ready_within: float = 30.0,
     ) -> None:
+        require_between("PostgresServer.max_connections", max_connections, 5, 262_143)  # PostgreSQL's own limit
+        further = _checked(settings)
         super().__init__("postgres", ready_within=ready_within)
         self.password = secrets.token_urlsafe(12)
         self._admin_password = secrets.token_urlsafe(12)
@@ -62,12 +70,12 @@ class PostgresServer(ServerProcess):
             "listen_addresses": self.host,
             "port": str(self.port),
             "unix_socket_directories": "",
-            "max_connections": str(max(5, max_connections)),
+            "max_connections": str(int(max_connections)),
             "superuser_reserved_connections": "3",
             "shared_buffers": "16MB",
             "fsync": "off",
             "lc_messages": "C",
-            **(settings or {}),
+            **further,
         }
         self._data = self.folder / "data"
         self._user = unprivileged_user()
@@ -87,12 +95,22 @@ class PostgresServer(ServerProcess):
         return self.dsn_at(self.host, self.port)
 
     def dsn_at(self, host: str, port: int) -> str:
-        """The same through another address, for a FaultProxy in between."""
+        """The same through another address, for a FaultProxy in between.
+
+        Raises:
+            ConfigError: It is no host and port.
+        """
+        host, port = require_address("PostgresServer.dsn_at", (host, port))
         return f"postgresql://{self.user}:{self.password}@{host}:{port}/{self.database}"
 
     def url(self, driver: str = "psycopg", address: tuple[str, int] | None = None) -> str:
-        """The same as a URL of SQLAlchemy."""
-        host, port = address or self.address
+        """The same as a URL of SQLAlchemy.
+
+        Raises:
+            ConfigError: `driver` is no driver's name, or `address` no pair of host and port.
+        """
+        require_text("PostgresServer.url.driver", driver, "a driver's name", re.compile(r"\w+", re.ASCII).fullmatch)
+        host, port = self.address if address is None else require_address("PostgresServer.url.address", address)
         return self.dsn_at(host, port).replace("postgresql:", f"postgresql+{driver}:", 1)
 
     def admin(self) -> psycopg.Connection[Any]:
@@ -209,6 +227,23 @@ class PostgresServer(ServerProcess):
             role = sql.Identifier(self.user)
             admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(self.password)))
             admin.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(self.database), role))
+
+
+def _checked(settings: Any) -> dict[str, str]:
+    """Return settings that can be given on a command line, and that do not move the server."""
+    if settings is None:
+        return {}
+    if not is_mapping(settings):
+        raise ConfigError("PostgresServer.settings", settings, "a mapping of texts")
+    checked = {}
+    for name, value in settings.items():
+        text = require_text("PostgresServer.settings", name, "names of PostgreSQL's settings", _SETTING.fullmatch)
+        if text in _OWN_SETTINGS:
+            raise ConfigError("PostgresServer.settings", name, f"other settings than {', '.join(_OWN_SETTINGS)}")
+        if type(value) is not str or "\0" in value or len(value) > MAX_NAME:
+            raise ConfigError(f"PostgresServer.settings.{text}", value, f"a text of at most {MAX_NAME} characters")
+        checked[text] = value
+    return checked
 
 
 def _group_of(user: str) -> int:

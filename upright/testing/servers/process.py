@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import psutil
 
-from upright.strategies.errors import UprightError
+from upright.strategies.errors import ConfigError, UprightError
+from upright.strategies.foreign import is_of
+from upright.strategies.options import require_count, require_seconds, require_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,13 +71,18 @@ class ServerProcess:
     Args:
         name: For error texts and the folder's name.
         ready_within: Seconds that a start may take.
+
+    Raises:
+        ConfigError: `name` is no file's name, or `ready_within` no finite number above 0.
     """
 
     guard_signal = "KILL"
     """How the guard ends the server."""
 
     def __init__(self, name: str, *, ready_within: float = 20.0) -> None:
-        self.name = name
+        kind = type(self).__name__
+        require_seconds(f"{kind}.ready_within", ready_within, above=True)
+        self.name = require_text(f"{kind}.name", name, "the name of a file", re.compile(r"[\w-][\w.-]{0,99}").fullmatch)
         self.host = LOOPBACK
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix=f"upright-{name}-"))
@@ -129,7 +137,15 @@ class ServerProcess:
         return self
 
     def stop(self, *, how: signal.Signals = signal.SIGTERM, within: float = 10.0) -> None:
-        """Ask it to end, and return when it has; it is killed when `within` seconds are over."""
+        """Ask it to end, and return when it has; it is killed when `within` seconds are over.
+
+        Raises:
+            ConfigError: `how` is no signal, or `within` no finite number >= 0.
+        """
+        kind = type(self).__name__
+        require_seconds(f"{kind}.stop.within", within)
+        if not is_of(how, signal.Signals):
+            raise ConfigError(f"{kind}.stop.how", how, "one of signal.Signals")
         if self._process is None:
             return
         if self.is_running:
@@ -171,11 +187,17 @@ class ServerProcess:
         self._remove()
 
     def log_tail(self, characters: int = 2_000) -> str:
-        """The end of what the server wrote."""
+        """The end of what the server wrote.
+
+        Raises:
+            ConfigError: `characters` is no count.
+        """
+        require_count(f"{type(self).__name__}.log_tail.characters", characters)
         try:
-            return self._log.read_text(errors="replace")[-characters:]
+            text = self._log.read_text(errors="replace")
         except OSError:
             return ""
+        return text[max(0, len(text) - characters) :]
 
     def __enter__(self) -> Self:
         try:

@@ -17,8 +17,9 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from upright.strategies.errors import ConfigError
-from upright.strategies.options import require_count
+from upright.strategies.options import require_between, require_count
 from upright.testing.loop import LoopThread
+from upright.testing.servers.http import require_headers
 from upright.testing.servers.process import LOOPBACK, free_port
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ class WebSocketServer:
         handler: Answers a message with any number of messages; by default the same message comes back.
         replay: So many of the last messages of a topic are sent to each new subscriber, as brokers with a
             history do; 0 sends none.
+
+    Raises:
+        ConfigError: `handler` cannot be called, or `replay` is no count.
     """
 
     def __init__(
@@ -61,6 +65,8 @@ class WebSocketServer:
         replay: int = 0,
     ) -> None:
         require_count("WebSocketServer.replay", replay)
+        if handler is not None and not callable(handler):
+            raise ConfigError("WebSocketServer.handler", handler, "None, or a function of a message")
         self.handler = handler or (lambda message: [message])
         self.host = LOOPBACK
         self.port = free_port()
@@ -143,10 +149,11 @@ class WebSocketServer:
         """Answer new handshakes with an HTTP status.
 
         Raises:
-            ConfigError: If `status` is not from 400 to 599.
+            ConfigError: If `status` is not from 400 to 599, or a header does not fit into a line of HTTP.
         """
-        if not isinstance(status, int) or not 400 <= status <= 599:
-            raise ConfigError("WebSocketServer.refuse.status", status, "an int from 400 to 599")
+        require_between("WebSocketServer.refuse.status", status, 400, 599)
+        if headers is not None:
+            require_headers("WebSocketServer.refuse.headers", headers)
         self._headers = dict(headers or {})
         self._status = status
 
