@@ -19,6 +19,7 @@ from upright.actors.errors import AskTimeout
 from upright.actors.reply import ReplyFuture
 from upright.actors.worker import JobFailed
 from upright.strategies.errors import CircuitOpenError
+from upright.strategies.foreign import is_coroutine_function
 from upright.strategies.retry import calls_since_failure, retry, retry_async
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def _get_or_abandon(edge: Edge, work: Callable[[], Any], timeout: float | None) 
 
 async def _try_async(edge: Edge, command: Try) -> _Outcome:
     step, context = command.step, command.context
-    if (step.timeout is not None or step.blocking) and not inspect.iscoroutinefunction(step.provide):
+    if (step.timeout is not None or step.blocking) and not is_coroutine_function(step.provide):
         reply: ReplyFuture[Any] = ReplyFuture()
         job = edge.pool.submit(lambda: step.provide(context), reply, loop=asyncio.get_running_loop())
         try:

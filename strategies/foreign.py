@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from inspect import isawaitable
+from functools import partial
+from inspect import isasyncgenfunction, isawaitable, iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Interruption",
     "is_awaitable",
+    "is_coroutine_function",
+    "is_generator_function",
     "is_mapping",
     "is_of",
     "kind_of",
@@ -42,6 +45,22 @@ def is_of(value: Any, kind: type[T]) -> TypeGuard[T]:
 def is_awaitable(value: Any) -> TypeGuard[Awaitable[Any]]:
     """Whether a value can be awaited; quick to say no to what functions return most."""
     return value is not None and type(value) is not bool and isawaitable(value)
+
+
+def is_coroutine_function(function: Any) -> bool:
+    """Whether calling this gives a coroutine: it is an `async def`, a partial of one, or has one as its `__call__`."""
+    return any(iscoroutinefunction(found) for found in _called(function))
+
+
+def is_generator_function(function: Any) -> bool:
+    """Whether calling this gives a generator of either kind; looks where `is_coroutine_function` does."""
+    return any(isgeneratorfunction(found) or isasyncgenfunction(found) for found in _called(function))
+
+
+def _called(function: Any) -> tuple[Any, Any]:
+    while is_of(function, partial):
+        function = function.func
+    return function, getattr(type(function), "__call__", None)  # noqa: B004 - looked at, not asked for
 
 
 def is_mapping(value: Any) -> TypeGuard[Mapping[Any, Any]]:

@@ -106,7 +106,8 @@ class ErrorReport:
         operation: What failed, as the application names it ("database_query").
         resource: What it failed on ("orders-db"); None if that has no name of its own.
         context: What a strategy may need to know. Copied; the values are not.
-        call: The failed call, to be made again without arguments; None if it cannot be repeated.
+        call: The failed call, to be made again without arguments; None if it cannot be repeated. It is made in a
+            worker's thread: a coroutine runs on an event loop of its own.
         epoch: The resource's epoch when the failed call began; None counts as now.
         created_at: Monotonic seconds; now unless given.
         classification: Given only by who has classified the error already.

@@ -15,6 +15,7 @@ from upright.interception import intercepted
 from upright.protection import unprotected
 from upright.strategies.classification import classify
 from upright.strategies.errors import ConfigError
+from upright.strategies.foreign import is_awaitable, is_coroutine_function
 from upright.strategies.options import is_finite_number
 from upright.strategies.report import ErrorReport, RecoveryResult, RecoveryStatus, RecoveryStep, Stage, StepOutcome
 
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 
     from upright.actors.edge import Edge
 
-__all__ = ["prepare", "recover", "recover_async", "run", "run_async"]
+__all__ = ["prepare", "recover", "recover_async", "refuse_coroutine_call", "run", "run_async"]
 
 
 def run(
     edge: Edge, operation: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> RecoveryResult:
     """Call a function under protection; see `Tree.call`."""
+    _refuse_coroutine("call.function", function, "call_async")
     found = edge.operations.get(operation)
     function, args = unprotected(function, args)
     attempt = functools.partial(intercepted(operation, function), *args, **kwargs)
@@ -69,7 +71,9 @@ async def run_async(
         if call.error is not None:
             return _not_recovered(call, "the recovery itself failed")
     try:
-        value = await attempt() if call.made is None else call.made[0]
+        value = attempt() if call.made is None else call.made[0]
+        if call.made is None and is_awaitable(value):
+            value = await value
     except Exception as error:
         call.error = error
         return await recover_async(edge, call, error, snapshot)
@@ -122,6 +126,17 @@ def prepare(
             raise ConfigError("recover.timeout", timeout, "None or a finite number of seconds >= 0")
         prepared.heal_wait = timeout
     return prepared
+
+
+def refuse_coroutine_call(call: Callable[[], Any] | None) -> None:
+    """Refuse a `call` of `Tree.recover` that gives a coroutine, which nobody would await."""
+    if call is not None:
+        _refuse_coroutine("recover.call", call, "recover_async")
+
+
+def _refuse_coroutine(field: str, function: Any, other: str) -> None:
+    if is_coroutine_function(function):
+        raise ConfigError(field, function, f"a def; {other} takes a coroutine function")
 
 
 def _not_recovered(call: Call, why: str) -> RecoveryResult:

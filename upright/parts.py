@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +24,7 @@ from upright.actors.operation import OperationOptions, Operations
 from upright.actors.orchestrator import OrchestratorActor
 from upright.actors.predictor import PredictorActor
 from upright.actors.tracker import TrackerActor, TrackerState
-from upright.actors.worker import WorkerPool
+from upright.actors.worker import WorkerPool, run_to_end
 from upright.commands import commands_for
 from upright.host import HostReader
 from upright.strategies.errors import ConfigError
@@ -213,7 +214,9 @@ class Parts:
     def finish(self, report: ErrorReport, counsel: Counsel) -> RecoveryResult:
         """Do what follows a healing for a bare ask; runs in a worker."""
         operation = self.operations.get(report.operation, report.resource)
-        call = Call(operation, report.error, report.call, report.created_at, report.context, report=report)
+        # Here, since a worker has no loop: a coroutine is run to its end on one of its own.
+        attempt = None if report.call is None else partial(run_to_end, report.call, None)
+        call = Call(operation, report.error, attempt, report.created_at, report.context, report=report)
         return drive(self.edge, self.edge.finish(call, counsel)).result
 
     def register(self, strategies: Iterable[Any]) -> None:

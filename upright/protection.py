@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 from functools import partial
 from time import monotonic
 from types import MethodType
@@ -21,6 +20,7 @@ from upright.interception import INTERCEPTED, follow, interceptor_of
 from upright.outage import answer_at_once
 from upright.strategies.classification import classify
 from upright.strategies.errors import CircuitOpenError, ConfigError
+from upright.strategies.foreign import is_coroutine_function, is_generator_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -86,9 +86,9 @@ def protected(function: F, binding: Binding) -> F:
     """
     if not callable(function):
         raise ConfigError("protect.function", function, "a function")
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    if is_generator_function(function):
         raise ConfigError("protect.function", function, "a def or async def; a generator fails while it is iterated")
-    if inspect.iscoroutinefunction(function):
+    if is_coroutine_function(function):
         return _protected_async(function, binding)  # type: ignore[return-value]
     return _protected_sync(function, binding)  # type: ignore[return-value]
 

@@ -84,6 +84,9 @@ class Tree(AbstractContextManager["Tree"]):
         again, or served by the operation's fallback chain, or retried, in this order; when nothing helps its own
         exception comes out unchanged. Runs in the caller's thread or task, with its context variables.
 
+        A `def` that returns an awaitable is protected until it returns, and what is awaited is not: only an
+        `async def`, a `functools.partial` of one and an object with an `async def __call__` are known before the call.
+
         Args:
             operation: Names the circuit, the fallback chain and the statistics; functions may share one.
             resource: What it works on; failures of one resource are healed together. None: the operation itself.
@@ -122,13 +125,16 @@ class Tree(AbstractContextManager["Tree"]):
 
         Never raises what the function raised: `result.error` is the first failure, `result.status` says how it
         came out (SUCCEEDED if nothing failed). KeyboardInterrupt and its kind pass through.
+
+        Raises:
+            ConfigError: `function` is a coroutine function, which is for `call_async`.
         """
         return by_hand.run(self.edge, operation, function, args, kwargs)
 
     async def call_async(
         self, operation: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> RecoveryResult:
-        """The same for a coroutine function, in this task."""
+        """The same in this task, for a coroutine function; another function is called on the loop as it is."""
         return await by_hand.run_async(self.edge, operation, function, args, kwargs)
 
     def boundary(
@@ -200,7 +206,11 @@ class Tree(AbstractContextManager["Tree"]):
                 is the result's.
             context: What a healing strategy or fallback step may need to know.
             timeout: Seconds that a healing is waited for at most; None takes the operation's `heal_wait`.
+
+        Raises:
+            ConfigError: An argument is not allowed; `call` is a coroutine function, which is for `recover_async`.
         """
+        by_hand.refuse_coroutine_call(call)
         prepared = by_hand.prepare(self.edge, error, operation, resource, call, context, timeout)
         return by_hand.recover(self.edge, prepared, error)
 

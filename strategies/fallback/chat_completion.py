@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 from upright.strategies.errors import ConfigError, UprightError
+from upright.strategies.foreign import is_coroutine_function
 from upright.strategies.procedure import Within
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def require_client(field: str, client: Any, url: str) -> bool:
         raise ConfigError(f"{field.rpartition('.')[0]}.url", url, "the URL of the chat completions")
     if not url.startswith(("http://", "https://")) and not str(getattr(client, "base_url", "")):
         raise ConfigError(f"{field.rpartition('.')[0]}.url", url, "a whole URL, as the client has no base_url")
-    return inspect.iscoroutinefunction(client.post)
+    return is_coroutine_function(client.post)
 
 
 def complete_chat(

@@ -11,6 +11,7 @@ from upright.strategies.fallback.chain import FallbackStep, NothingToOfferError,
 from upright.strategies.fallback.offline_mode import Waiting, describe_call, key_of
 from upright.strategies.fallback.offline_queue import OfflineQueue
 from upright.strategies.fallback.writes import is_write
+from upright.strategies.foreign import is_coroutine_function
 from upright.strategies.procedure import run
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class ReadOnlyMode(FallbackStep):
         if queue is not None:
             self._waiting = Waiting("ReadOnlyMode", queue, payload, key, replay, lambda: self.halting)
             self.catch_up = self._waiting.catch_up
-        provide = self._serve_async if inspect.iscoroutinefunction(read) else self._serve
+        provide = self._serve_async if is_coroutine_function(read) else self._serve
         super().__init__(
             name, provide, timeout, degradation="read-only", weight=weight, blocking=self._waiting is not None
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from upright.strategies.errors import ConfigError
 from upright.strategies.fallback.chain import NothingToOfferError
+from upright.strategies.foreign import is_coroutine_function
 from upright.strategies.procedure import run
 from upright.strategies.tally import Tally
 
@@ -152,7 +153,7 @@ class AnswerStore(ABC):
                 name,
                 f"the one function whose answers it keeps, {self._function}; give each function a store of its own",
             )
-        if inspect.iscoroutinefunction(function):
+        if is_coroutine_function(function):
 
             @functools.wraps(function)
             async def remember_async(*args: Any, **kwargs: Any) -> Any:

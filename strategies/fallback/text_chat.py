@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from upright.strategies.errors import ConfigError
 from upright.strategies.fallback.chain import FallbackStep, Substitute
+from upright.strategies.foreign import is_coroutine_function
 from upright.strategies.procedure import run
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class TextChat(FallbackStep):
             raise ConfigError("TextChat.notice", notice, "a text")
         self._reply = reply
         self._notice = notice
-        provide = self._turn_async if inspect.iscoroutinefunction(reply) else self._turn
+        provide = self._turn_async if is_coroutine_function(reply) else self._turn
         super().__init__(name, provide, timeout, degradation="text instead of voice", weight=weight)
 
     def _turn(self, context: Mapping[str, Any]) -> Any:

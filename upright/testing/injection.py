@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 import random
 import threading
 import time
@@ -17,6 +16,7 @@ from upright.booting import default_tree
 from upright.interception import intercept
 from upright.strategies.codes import ErrorCode
 from upright.strategies.errors import ConfigError, UprightError
+from upright.strategies.foreign import is_coroutine_function
 from upright.strategies.options import (
     is_finite_number,
     require_count,
@@ -175,7 +175,7 @@ class _CallFaults(Injection):
             raise self._error().with_traceback(None)
 
     def _around(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        if inspect.iscoroutinefunction(function):
+        if is_coroutine_function(function):
 
             @functools.wraps(function)
             async def hit_async(*args: Any, **kwargs: Any) -> Any:
