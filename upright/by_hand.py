@@ -32,11 +32,8 @@ def run(
 ) -> RecoveryResult:
     """Call a function under protection; see `Tree.call`."""
     _refuse_coroutine("call.function", function, "call_async")
-    found = edge.operations.get(operation)
-    function, args = unprotected(function, args)
-    attempt = functools.partial(intercepted(operation, function), *args, **kwargs)
-    call = Call(found, None, attempt, monotonic(), arguments=(args, kwargs))
-    snapshot = found.breaker.snapshot
+    call, attempt = _prepared(edge, operation, function, args, kwargs)
+    snapshot = call.operation.breaker.snapshot
     if not snapshot.passes and edge.active and not edge.switches.now.observe_only:
         try:
             return drive(edge, edge.meet_circuit(call)).result
@@ -49,7 +46,7 @@ def run(
     except Exception as error:
         call.error = error
         return recover(edge, call, error, snapshot)
-    edge.succeeded(found, snapshot, call.began)
+    edge.succeeded(call.operation, snapshot, call.began)
     return result_of_success(call, value)
 
 
@@ -57,12 +54,9 @@ async def run_async(
     edge: Edge, operation: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> RecoveryResult:
     """The same for a coroutine function, in this task."""
-    found = edge.operations.get(operation)
-    function, args = unprotected(function, args)
-    attempt = functools.partial(intercepted(operation, function), *args, **kwargs)
-    call = Call(found, None, attempt, monotonic(), arguments=(args, kwargs))
+    call, attempt = _prepared(edge, operation, function, args, kwargs)
     call.loop = asyncio.get_running_loop()
-    snapshot = found.breaker.snapshot
+    snapshot = call.operation.breaker.snapshot
     if not snapshot.passes and edge.active and not edge.switches.now.observe_only:
         try:
             return (await drive_async(edge, edge.meet_circuit(call))).result
@@ -77,8 +71,17 @@ async def run_async(
     except Exception as error:
         call.error = error
         return await recover_async(edge, call, error, snapshot)
-    edge.succeeded(found, snapshot, call.began)
+    edge.succeeded(call.operation, snapshot, call.began)
     return result_of_success(call, value)
+
+
+def _prepared(
+    edge: Edge, operation: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[Call, Callable[[], Any]]:
+    found = edge.operations.get(operation)
+    function, args = unprotected(function, args)
+    attempt = functools.partial(intercepted(operation, function), *args, **kwargs)
+    return Call(found, None, attempt, monotonic(), arguments=(args, kwargs)), attempt
 
 
 def recover(edge: Edge, call: Call, error: BaseException, snapshot: Any = None) -> RecoveryResult:
