@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RetryBudget", "RetryPolicy", "RetryRun", "calls_since_failure", "retry", "retry_async"]
 
+_PATIENCE = 60.0  # seconds that a caller without a deadline waits because the other side asked for it
 _RESERVE = 5
 _MAX_RESERVE = 1_000_000
 
@@ -113,7 +114,9 @@ class RetryPolicy:
     Args:
         attempts: Calls in all, the first one included, at least 1; 1 never retries.
         initial: Seconds before the first retry, above 0.
-        maximum: The longest wait, at least `initial`. A Retry-After of the other side is honoured beyond it.
+        maximum: The longest wait, at least `initial`. A Retry-After of the other side is honoured beyond it, up to
+            the operation's deadline; without one up to a minute, or `maximum` if that is more. A call that would
+            have to wait longer is not made again.
         multiplier: Growth of the waits, at least 1.
         jitter: Spread of the waits as a fraction of each, 0 to 1.
         budget: Retries that the operation earns with each call, 0 to 1, see `RetryBudget`: at 0.5 an outage
@@ -180,7 +183,8 @@ class RetryPolicy:
         Args:
             random: Source of numbers in [0, 1].
             budget: What retries are paid from; None sets no limit.
-            deadline: Monotonic seconds. A wait that would end later is not begun.
+            deadline: Monotonic seconds. A wait that would end later is not begun. None: one that the other side
+                asked for is not begun if it is longer than a minute and `maximum`.
             classify: Decides what is retried (`retryable`) and when (`retry_after`).
             sleep: How to wait; None is tenacity's, `time.sleep`.
             before_sleep: Called with tenacity's state before each wait, for logs and steps.
@@ -225,8 +229,11 @@ class RetryPolicy:
         def must_stop(state: tenacity.RetryCallState) -> bool:
             if state.attempt_number >= pace.attempts(self.attempts) or not classify(_error_of(state)).retryable:
                 return True
-            if deadline is not None and (state.outcome_timestamp or 0.0) + state.upcoming_sleep > deadline:
-                return True
+            if deadline is not None:
+                if (state.outcome_timestamp or 0.0) + state.upcoming_sleep > deadline:
+                    return True
+            elif (classify(_error_of(state)).retry_after or 0.0) > max(_PATIENCE, self.maximum):
+                return True  # a server may ask for a day, and the caller is a thread or a task that somebody waits for
             # Last, for it spends: nothing may stop a retry that was paid for.
             return budget is not None and not budget.spend()
 

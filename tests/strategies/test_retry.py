@@ -128,12 +128,28 @@ def test_the_original_error_keeps_its_traceback() -> None:
     assert traceback.format_exception(error) == before
 
 
+@pytest.mark.parametrize(("asked", "deadline", "made"), [(61.0, None, 0), (59.0, None, 1), (61.0, math.inf, 1)])
+def test_without_a_deadline_nobody_waits_longer_than_a_minute_because_it_was_asked_for(
+    asked: float, deadline: float | None, made: int
+) -> None:
+    calls = Calls("value")
+    limit = {} if deadline is None else {"deadline": time.monotonic() + 3600.0}
+    assert run(EXACT, calls, AskingError(asked), **limit).succeeded is bool(made)
+    assert calls.waits == [asked] * made
+
+
+def test_a_maximum_of_more_than_a_minute_is_the_longest_wait_that_may_be_asked_for() -> None:
+    patient = RetryPolicy(attempts=2, initial=0.1, maximum=3600.0, jitter=0.0)
+    assert run(patient, Calls("value"), AskingError(3600.0)).succeeded
+    assert not run(patient, Calls("value"), AskingError(3601.0)).succeeded
+
+
 @BOTH
 def test_retry_after_wins_over_the_maximum(runs: Any) -> None:
     calls = Calls(AskingError(0.5), "value")
-    result = runs(RetryPolicy(attempts=3, initial=0.1, maximum=1.0, jitter=0.0), calls, AskingError(120.0))
+    result = runs(RetryPolicy(attempts=3, initial=0.1, maximum=1.0, jitter=0.0), calls, AskingError(50.0))
     assert result.succeeded
-    assert calls.waits == [120.0, 0.5]
+    assert calls.waits == [50.0, 0.5]
 
 
 @BOTH
