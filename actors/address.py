@@ -320,6 +320,14 @@ class Address(pykka.ActorRef[A], Generic[A]):
         self.bounce(self._lane)
         self.fail_tickets()
 
+    def inherit_zombies(self, child: Address[Any]) -> None:
+        """Count the threads that a child leaves behind from now on as this supervisor's own: the child is forgotten."""
+        left, child.zombies = child.zombies, self.zombies
+        for incarnation in tuple(left):
+            self.zombies.add(incarnation)
+            if incarnation.is_gone:
+                self.zombies.discard(incarnation)  # it looked for itself in the set of before
+
     def bounce(self, lane: Lane) -> None:
         """Answer what waits in a mailbox that was closed; from any thread, any number of times."""
 

@@ -117,6 +117,15 @@ class Incarnation(Life):
             return True
         return gate.acquire(timeout=timeout)
 
+    def _withdraw(self) -> None:
+        """End what its thread waits for elsewhere, where no interrupt reaches."""
+        withdraw, self.when_detached = self.when_detached, None
+        if withdraw is not None:
+            try:
+                withdraw()
+            except Exception:  # the event loop that it goes on is closed
+                return
+
     def detach(self, reason: ExitReason) -> bool:
         """Give this incarnation up at once; False if it had ended by itself before.
 
@@ -141,6 +150,7 @@ class Incarnation(Life):
         if busy or self.ending or not self.started:
             self.reach.interrupt()
         self._wake()
+        self._withdraw()
         if item is not None and busy:
             message, reply = item
             known = reply is not None and not reply.fail(killed)

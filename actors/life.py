@@ -99,9 +99,11 @@ class Life:
         "started",
         "started_at",
         "timers",
+        "when_detached",
     )
 
     def __init__(self, address: Address[Any], actor: SupervisedActor) -> None:
+        self.when_detached: Callable[[], object] | None = None
         address.starts += 1
         self.address = address
         self.lane = address.lane
@@ -125,6 +127,11 @@ class Life:
         self._start_error: BaseException | None = None
         self._gates: deque[Callable[[], object]] = deque()
         self._stops: list[Stop] = []
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its thread has ended, but for its last few bytecodes."""
+        return self._thread_ended
 
     def _run(self) -> None:
         self.ident = get_ident()

@@ -66,7 +66,7 @@ class Worker(SupervisedActor):
         if not isinstance(message, Run):
             return super().on_receive(message)
         try:
-            value = message.context.run(run_to_end, message.function, message.loop)
+            value = message.context.run(run_to_end, message.function, message.loop, self._withdraw_by)
         except Interrupted:
             raise  # detached: somebody has given the job up
         except BaseException as error:
@@ -76,18 +76,31 @@ class Worker(SupervisedActor):
         self._finished(message.job)
         return value
 
+    def _withdraw_by(self, cancel: Callable[[], object] | None) -> None:
+        """Have the coroutine that is waited for cancelled when this worker is detached; None: there is none now."""
+        incarnation = self._incarnation
+        if incarnation is not None:
+            incarnation.when_detached = cancel
+            if incarnation.detached and cancel is not None:
+                cancel()
+
     def _finished(self, job: Job) -> None:
         if job.finish():
             self._pool.is_idle(self.actor_ref)
 
 
-def run_to_end(function: Callable[[], Any], loop: asyncio.AbstractEventLoop | None) -> Any:
+def run_to_end(
+    function: Callable[[], Any],
+    loop: asyncio.AbstractEventLoop | None,
+    withdraw_by: Callable[[Callable[[], object] | None], object] = lambda _: None,
+) -> Any:
     """Call a function, and if it returns an awaitable run that to its end.
 
     Args:
         function: Called without arguments.
         loop: The application's event loop, if the awaitable may belong to it: connections of asyncio drivers
             work on the loop they were made on. None, or one that no longer runs: a loop of this thread's own.
+        withdraw_by: Is told how to cancel the awaitable, from any thread, as long as it is waited for.
     """
     value = function()
     if not is_awaitable(value):
@@ -96,14 +109,24 @@ def run_to_end(function: Callable[[], Any], loop: asyncio.AbstractEventLoop | No
     async def finish() -> Any:
         return await value
 
-    if loop is not None and loop.is_running():
+    async def finish_here() -> Any:
+        task, own = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None  # noqa: S101 - a runner makes one
+        withdraw_by(lambda: own.call_soon_threadsafe(task.cancel))
+        return await value
+
+    try:
+        if loop is None or not loop.is_running():
+            return asyncio.run(finish_here())
         on_its_way = asyncio.run_coroutine_threadsafe(finish(), loop)
+        withdraw_by(on_its_way.cancel)
         try:
             return on_its_way.result()
         except BaseException:
             on_its_way.cancel()  # nobody waits for it any more
             raise
-    return asyncio.run(finish())
+    finally:
+        withdraw_by(None)
 
 
 class Job:

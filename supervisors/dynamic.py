@@ -67,12 +67,15 @@ class DynamicSupervisor(BaseSupervisor):
 
         Raises:
             InvalidChildSpec: The spec is none, or asks to be significant.
-            MaxChildren: There are `max_children` already.
+            MaxChildren: There are `max_children` already. A thread that a killed child has left behind counts as
+                one until it ends, or children that hang would fill the process one after the other.
             StartFailed: It did not start; nothing is kept. `__cause__` is the original exception.
         """
         check_childspec(spec, AutoShutdown.NEVER)
-        if self._max_children is not None and len(self._children) >= self._max_children:
-            raise MaxChildren(f"{self._address.name} has {len(self._children)} children, max_children is reached")
+        children, threads = len(self._children), len(self._address.zombies)
+        if self._max_children is not None and children + threads >= self._max_children:
+            left = f" and {threads} threads of earlier ones that could not be ended" if threads else ""
+            raise MaxChildren(f"{self._address.name} has {children} children{left}, max_children is reached")
         address = Address(spec.actor, shown(spec.id, text=str), mailbox_limit=spec.mailbox_limit, owner=self._address)
         child = Child(spec, address)
         self._children[address] = child
@@ -160,6 +163,7 @@ class DynamicSupervisor(BaseSupervisor):
     def forget(self, child: Child) -> None:
         self._children.pop(child.address, None)
         self._address.children.pop(child.address, None)
+        self._address.inherit_zombies(child.address)
 
     def stop_children(self) -> None:
         for child, reason in stop_together(list(self._children.values())):

@@ -95,7 +95,10 @@ def tree_specs(
 ) -> list[ChildSpec]:
     """Arrange the actors under their supervisors, in start order."""
     workers = [
-        ChildSpec(name, DynamicSupervisor, (), {"max_children": size, "intensity": 10, "period": 10.0})
+        # Threads that hang count towards `max_children`: so many are no reason for this branch to crash.
+        ChildSpec(
+            name, DynamicSupervisor, (), {"max_children": size, "intensity": 10, "period": 10.0}, max_zombies=size
+        )
         for name, size in ((HEALERS, _MAX_HEALERS), (STEPS, _MAX_STEP_WORKERS))
     ]
     return [
