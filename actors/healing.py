@@ -313,6 +313,13 @@ class HealingActor(SupervisedActor):
         if attempt.index is None:
             self._end(healing)
             return
+        if attempt.cut_off and healing.loop is not None:
+            # That of a request, perhaps, which did not wait for the end. Now on a loop that lives as long as it takes.
+            healing.loop = None
+            healing.progress = Progress()
+            healing.index = attempt.index
+            self._try_next(healing)
+            return
         name = healing.strategies[attempt.index].name
         if attempt.counted:
             self._count(name, proven=attempt.proven)

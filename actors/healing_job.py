@@ -60,6 +60,7 @@ class HealingAttempt:
         detail: Why not.
         hopeless: It met a permanent error (a wrong password): trying again would be in vain.
         counted: It is an attempt at healing: `heal` was called.
+        cut_off: The event loop that it ran on was stopped before it came to an end.
     """
 
     index: int | None
@@ -67,6 +68,7 @@ class HealingAttempt:
     detail: str = ""
     hopeless: bool = False
     counted: bool = True
+    cut_off: bool = False
 
 
 def attempt_healing(
@@ -116,6 +118,8 @@ async def _attempt_async(
 ) -> HealingAttempt:
     try:
         fitting = await fits
+    except asyncio.CancelledError:
+        return _cut_off(index)
     except Exception as error:
         return _unfit(index, error)
     if fitting:
@@ -136,10 +140,14 @@ async def _finish_async(
         if is_awaitable(proof):
             proof = await proof
     except asyncio.CancelledError:
-        return HealingAttempt(index, detail="cancelled: the loop it ran on was stopped")
+        return _cut_off(index)
     except Exception as error:
         return _failed(index, error)
     return _judge(index, proof)
+
+
+def _cut_off(index: int) -> HealingAttempt:
+    return HealingAttempt(index, detail="cancelled: the loop it ran on was stopped", cut_off=True)
 
 
 def _unfit(index: int, error: BaseException) -> HealingAttempt:

@@ -1,0 +1,107 @@
+"""An asynchronous healing ended with the loop of the request that had asked for it, again and again.
+
+Where each request has a loop of its own (Flask's async views, `asyncio.run` in threads), a healing that took longer
+than `heal_wait` was never completed, and was escalated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import upright
+from upright.strategies.healing.base import HealingStrategy
+
+if TYPE_CHECKING:
+    from upright.strategies.report import ErrorReport
+
+PATIENCE = 20.0
+CONFIG: dict[str, Any] = {
+    "control": {"enabled": False},
+    "healing": {"heal_wait": 0.05, "max_healing_attempts": 1},
+    "retry": {"attempts": 1},
+}
+
+
+class Slow(HealingStrategy):
+    """Is held until it is told to go on, wherever it runs, in `can_handle` or in `heal`."""
+
+    name = "slow"
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.loops: list[asyncio.AbstractEventLoop] = []
+        self.go_on = threading.Event()
+        self.healed = threading.Event()
+
+    async def hold(self) -> None:
+        self.loops.append(asyncio.get_running_loop())
+        while not self.go_on.is_set():  # noqa: ASYNC110 - by another thread, and the loop may be gone by then
+            await asyncio.sleep(0.001)
+
+    async def can_handle(self, report: ErrorReport) -> bool:
+        if self.where == "can_handle":
+            await self.hold()
+        return True
+
+    async def heal(self, report: ErrorReport) -> None:
+        if self.where == "heal":
+            await self.hold()
+        self.healed.set()
+
+    async def verify(self, report: ErrorReport) -> None:
+        assert self.healed.is_set()
+
+
+@pytest.mark.parametrize("where", ["can_handle", "heal"])
+def test_it_is_begun_again_on_a_loop_of_its_own_and_is_no_further_attempt(where: str) -> None:
+    slow = Slow(where)
+    with upright.boot(CONFIG, strategies=[slow]) as tree:
+
+        @tree.protect("query", resource="db")
+        async def query() -> int:
+            if not slow.healed.is_set():
+                raise ConnectionError("down")
+            return 5
+
+        with pytest.raises(ConnectionError):
+            asyncio.run(query())  # whose loop is gone now, and with it the healing
+        slow.go_on.set()
+        assert slow.healed.wait(PATIENCE)
+        assert asyncio.run(query()) == 5
+        assert len(slow.loops) == 2
+        assert slow.loops[0] is not slow.loops[1]
+        assert tree.metrics().healing_attempts == 1
+
+
+class CancelsItself(HealingStrategy):
+    """Ends as if its loop had been stopped, on whichever it runs."""
+
+    name = "cancels itself"
+    heals = 0
+
+    def can_handle(self, report: ErrorReport) -> bool:
+        return True
+
+    async def heal(self, report: ErrorReport) -> None:
+        self.heals += 1
+        raise asyncio.CancelledError
+
+    def verify(self, report: ErrorReport) -> None:
+        return None
+
+
+def test_one_that_is_cut_off_on_a_loop_of_its_own_has_failed() -> None:
+    strategy = CancelsItself()
+    with upright.boot({**CONFIG, "healing": {"heal_wait": PATIENCE}}, strategies=[strategy]) as tree:
+
+        async def fail() -> None:
+            raise ConnectionError("down")
+
+        with pytest.raises(ConnectionError):
+            asyncio.run(tree.protect("query")(fail)())
+        assert strategy.heals == 2
+        assert tree.metrics().healing_attempts == 1
