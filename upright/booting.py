@@ -33,7 +33,8 @@ def boot(config: Any = None, *, strategies: Iterable[Any] = (), name: str = "upr
         name: The tree's name in status, logs and the control socket.
 
     Raises:
-        ConfigError: A key or value of the configuration is wrong, or `name` is no text of 1 to 1 000 characters.
+        ConfigError: A key or value of the configuration is wrong, or an option of a function that `upright.protect`
+            has decorated, or `name` is no text of 1 to 1 000 characters; nothing was left running.
         StartFailed: An actor did not start; nothing was left running.
     """
     from upright.config import load_config
@@ -45,7 +46,13 @@ def boot(config: Any = None, *, strategies: Iterable[Any] = (), name: str = "upr
     parts.register(strategies)
     parts.start()
     tree = Tree(parts)
-    _make_default(tree)
+    before = _default
+    try:
+        _make_default(tree)
+    except BaseException:
+        tree.stop()
+        _make_default(before)
+        raise
     return tree
 
 
