@@ -170,7 +170,9 @@ def _try(edge: Edge, command: Try) -> _Outcome:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return asyncio.run(_await(value)), None
+            # Not asyncio.run(), which leaves this thread without the event loop that was set for it.
+            with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+                return runner.run(_await(value)), None
     except Exception as error:
         return None, error
     # A loop runs in this thread already, and cannot be entered twice.

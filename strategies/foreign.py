@@ -48,7 +48,7 @@ def is_awaitable(value: Any) -> TypeGuard[Awaitable[Any]]:
 
 
 def is_coroutine_function(function: Any) -> bool:
-    """Whether calling this gives a coroutine: it is an `async def`, a partial of one, or has one as its `__call__`."""
+    """Whether calling this gives a coroutine: an `async def`, what has one as its `__call__`, a partial of them."""
     return any(iscoroutinefunction(found) for found in _called(function))
 
 
@@ -58,8 +58,13 @@ def is_generator_function(function: Any) -> bool:
 
 
 def _called(function: Any) -> tuple[Any, Any]:
-    while is_of(function, partial):
-        function = function.func
+    while True:
+        if is_of(function, partial):
+            function = function.func
+        elif is_of(function, staticmethod):
+            function = function.__func__
+        else:
+            break
     return function, getattr(type(function), "__call__", None)  # noqa: B004 - looked at, not asked for
 
 

@@ -15,7 +15,7 @@ from upright.interception import intercepted
 from upright.protection import unprotected
 from upright.strategies.classification import classify
 from upright.strategies.errors import ConfigError
-from upright.strategies.foreign import is_awaitable, is_coroutine_function
+from upright.strategies.foreign import is_awaitable, is_coroutine_function, is_generator_function
 from upright.strategies.options import is_finite_number
 from upright.strategies.report import ErrorReport, RecoveryResult, RecoveryStatus, RecoveryStep, Stage, StepOutcome
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
     from upright.actors.edge import Edge
 
-__all__ = ["prepare", "recover", "recover_async", "refuse_coroutine_call", "run", "run_async"]
+__all__ = ["prepare", "recover", "recover_async", "refuse_coroutine", "run", "run_async"]
 
 
 def run(
     edge: Edge, operation: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> RecoveryResult:
     """Call a function under protection; see `Tree.call`."""
-    _refuse_coroutine("call.function", function, "call_async")
+    refuse_coroutine("call.function", function, "call_async")
     call, attempt = _prepared(edge, operation, function, args, kwargs)
     snapshot = call.operation.breaker.snapshot
     if not snapshot.passes and edge.active and not edge.switches.now.observe_only:
@@ -54,6 +54,7 @@ async def run_async(
     edge: Edge, operation: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> RecoveryResult:
     """The same for a coroutine function, in this task."""
+    _refuse_generator("call_async.function", function)
     call, attempt = _prepared(edge, operation, function, args, kwargs)
     call.loop = asyncio.get_running_loop()
     snapshot = call.operation.breaker.snapshot
@@ -90,7 +91,7 @@ def recover(edge: Edge, call: Call, error: BaseException, snapshot: Any = None) 
         return _not_recovered(call, "the tree is not running, or switched off")
     try:
         if snapshot is not None and classify(error).counted:
-            call.untold = edge.log_failure(call.operation, snapshot, call.began, error)
+            call.untold = edge.log_failure(call.operation, snapshot, call.began, error, call.target)
         return drive(edge, edge.recover(call)).result
     except Exception as internal:
         note_failure(error, internal)
@@ -103,7 +104,7 @@ async def recover_async(edge: Edge, call: Call, error: BaseException, snapshot: 
         return _not_recovered(call, "the tree is not running, or switched off")
     try:
         if snapshot is not None and classify(error).counted:
-            call.untold = edge.log_failure(call.operation, snapshot, call.began, error)
+            call.untold = edge.log_failure(call.operation, snapshot, call.began, error, call.target)
         return (await drive_async(edge, edge.recover(call))).result
     except Exception as internal:
         note_failure(error, internal)
@@ -120,10 +121,10 @@ def prepare(
     timeout: float | None,
 ) -> Call:
     """Return what `recover` takes, for an error that was raised elsewhere; see `Tree.recover`."""
-    found = edge.operations.get(operation, resource)
+    found = edge.operations.met(operation, resource)
     call = None if call is None else intercepted(operation, call)
     report = ErrorReport(error, operation, resource or found.resource, context or {}, call)
-    prepared = Call(found, error, call, monotonic(), context=report.context, report=report)
+    prepared = Call(found, error, call, monotonic(), context=report.context, report=report, given=resource)
     if timeout is not None:
         if not is_finite_number(timeout) or timeout < 0:
             raise ConfigError("recover.timeout", timeout, "None or a finite number of seconds >= 0")
@@ -131,15 +132,20 @@ def prepare(
     return prepared
 
 
-def refuse_coroutine_call(call: Callable[[], Any] | None) -> None:
-    """Refuse a `call` of `Tree.recover` that gives a coroutine, which nobody would await."""
-    if call is not None:
-        _refuse_coroutine("recover.call", call, "recover_async")
+def refuse_coroutine(field: str, function: Any, other: str) -> None:
+    """Refuse a function whose call gives a coroutine, which nobody would await, or a generator, which fails later.
 
-
-def _refuse_coroutine(field: str, function: Any, other: str) -> None:
+    Raises:
+        ConfigError: Naming `field`, the function, and which `other` verb takes coroutine functions.
+    """
     if is_coroutine_function(function):
         raise ConfigError(field, function, f"a def; {other} takes a coroutine function")
+    _refuse_generator(field, function)
+
+
+def _refuse_generator(field: str, function: Any) -> None:
+    if is_generator_function(function):
+        raise ConfigError(field, function, "a def or async def; a generator fails while it is iterated")
 
 
 def _not_recovered(call: Call, why: str) -> RecoveryResult:
@@ -152,7 +158,7 @@ def _not_recovered(call: Call, why: str) -> RecoveryResult:
         duration=took,
         steps=(RecoveryStep(Stage.HEALING, "none", StepOutcome.SKIPPED, 0.0, why),),
         operation=call.operation.name,
-        resource=call.operation.resource,
+        resource=call.resource,
         code=None if known is None else known.code,
         started_at=time.time() - took,
     )

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from upright.actors.operation import Operation, OperationOptions
 from upright.booting import default_tree, on_boot
+from upright.by_hand import refuse_coroutine
 from upright.protection import Binding, protected, unprotected
 from upright.strategies.breaker_options import BreakerOptions
 from upright.strategies.errors import UprightError
+from upright.strategies.foreign import is_awaitable
 from upright.strategies.report import ErrorReport, RecoveryResult, RecoveryStatus, RecoveryStep, Stage, StepOutcome
 from upright.strategies.retry import RetryPolicy
 from upright.strategies.tally import Tally
@@ -79,7 +81,7 @@ class _LateBinding(Binding):
     def __init__(self, operation: str, resource: str | None, idempotent: bool | None, overrides: Any) -> None:  # noqa: FBT001
         bare = OperationOptions(BreakerOptions(), RetryPolicy(), 0.0)
         self._unbound = Operation(operation, resource, bare)
-        super().__init__(self._unbound, None)
+        super().__init__(self._unbound, None, resource=resource, idempotent=idempotent)
         self._given = (operation, resource, idempotent, overrides)
         on_boot(self)
         tree = default_tree()
@@ -99,6 +101,7 @@ def call(operation: str, function: Callable[..., Any], /, *args: Any, **kwargs: 
     tree = default_tree()
     if tree is not None:
         return tree.call(operation, function, *args, **kwargs)
+    refuse_coroutine("call.function", function, "call_async")
     function, args = unprotected(function, args)
     began = monotonic()
     try:
@@ -115,7 +118,8 @@ async def call_async(operation: str, function: Callable[..., Any], /, *args: Any
     function, args = unprotected(function, args)
     began = monotonic()
     try:
-        return _succeeded(operation, began, await function(*args, **kwargs))
+        value = function(*args, **kwargs)
+        return _succeeded(operation, began, await value if is_awaitable(value) else value)
     except Exception as error:
         return _not_booted(error, operation, None)
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 import upright
+from upright import booting
 from upright.strategies.errors import ConfigError
+from upright.strategies.fallback import FallbackChain, FallbackStep
 from upright.strategies.healing.base import HealingStrategy
 from upright.strategies.report import ErrorReport, RecoveryStatus
 
@@ -66,6 +68,59 @@ def test_an_object_that_is_called_like_a_coroutine_function_is_protected(bind: A
 def test_one_that_is_called_like_a_generator_function_is_refused() -> None:
     with upright.boot(CONFIG) as tree, pytest.raises(ConfigError, match=r"protect\.function"):
         tree.protect("prices")(Prices())
+
+
+def generate() -> Any:
+    yield 5
+
+
+def test_a_static_method_is_what_it_wraps() -> None:
+    repair = Repair()
+    with upright.boot(CONFIG, strategies=[repair]) as tree:
+
+        async def price() -> int:
+            if repair.down:
+                raise ConnectionError("down")
+            return 5
+
+        assert asyncio.run(tree.protect("price")(staticmethod(price))()) == 5
+        with pytest.raises(ConfigError, match=r"protect\.function"):
+            tree.protect("prices")(staticmethod(generate))
+
+
+def test_generator_functions_are_refused_wherever_a_call_is_given() -> None:
+    with upright.boot(CONFIG) as tree:
+        with pytest.raises(ConfigError, match=r"call\.function .* a generator fails while it is iterated"):
+            tree.call("prices", generate)
+        with pytest.raises(ConfigError, match=r"recover\.call .* a generator fails while it is iterated"):
+            tree.recover(ConnectionError("down"), operation="prices", call=generate)
+        with pytest.raises(ConfigError, match=r"call_async\.function .* a generator fails while it is iterated"):
+            asyncio.run(tree.call_async("prices", generate))
+
+
+def test_without_a_tree_the_verbs_take_and_refuse_the_same() -> None:
+    booting._make_default(None)
+    assert asyncio.run(upright.call_async("price", lambda: 5)).value == 5
+    with pytest.raises(ConfigError, match=r"call\.function must be a def"):
+        upright.call("price", Price(Repair()))
+
+
+def test_an_asynchronous_fallback_leaves_the_loop_of_the_thread_as_it_was() -> None:
+    async def provide(_: Any) -> int:
+        return 5
+
+    def fail() -> int:
+        raise ConnectionError("down")
+
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        with upright.boot(CONFIG, strategies=[FallbackChain("price", [FallbackStep("step", provide)])]) as tree:
+            assert tree.protect("price")(fail)() == 5
+            assert asyncio.get_event_loop() is loop
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
 
 
 def test_call_and_recover_refuse_what_nobody_would_await() -> None:

@@ -46,7 +46,7 @@ def run_demo(options: DemoOptions) -> int:
 
     view = View(quiet=options.as_json)
     view.say("Starting PostgreSQL, Redis, stand-ins for two language models, and one for a speech service ...")
-    with _quiet("upright", "psycopg.pool", "websockets"), StandIns() as parts:
+    with _quiet("upright", "psycopg", "psycopg.pool", "websockets"), StandIns() as parts:
         view.say(f"PostgreSQL is process {parts.postgres.pid}, Redis is process {parts.redis.pid}.")
         view.say(
             f"{options.users} users ask a tutoring service for lessons (kept in postgres), explanations (by a model), "
