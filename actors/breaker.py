@@ -143,7 +143,7 @@ class BreakerActor(SupervisedActor):
         now = monotonic()
         if isinstance(message, CallFailed):
             operation = message.operation
-            if message.began < self._board.proof(operation.target).healed_at:
+            if message.began < self._board.proof(operation.suspect).healed_at:
                 return None  # the resource was proven to work since: this must not close what the proof has opened
             self._changed(operation, operation.breaker.on_failure(now, random.random(), message.error))
         elif isinstance(message, ProbeEnded):
@@ -151,7 +151,7 @@ class BreakerActor(SupervisedActor):
             self._changed(operation, operation.breaker.on_probe(permit, now=now, random=random.random()))
         elif isinstance(message, ResourceHealed):
             for operation in list(self._not_closed):
-                if operation.target == message.resource:
+                if message.resource in (operation.suspect, operation.target):
                     self._changed(operation, operation.breaker.half_open_now(now))
         elif isinstance(message, ForceCircuit):
             return self._force(message, now)
@@ -219,7 +219,7 @@ class BreakerActor(SupervisedActor):
         self._plan()
 
     def _is_healed_since(self, operation: Operation) -> bool:
-        return self._board.proof(operation.target).healed_at >= operation.breaker.snapshot.since
+        return self._board.proof(operation.suspect).healed_at >= operation.breaker.snapshot.since
 
     def _plan(self) -> None:
         # Deadlines are in monotonic time, whatever clock the timers go by.

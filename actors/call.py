@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from upright.strategies.idempotency import is_repeatable
 from upright.strategies.report import RecoveryResult, RecoveryStatus
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class Call:
         refusal: What a fallback step refused the call with.
         tried: The fallback step that was tried on the short way, see upright.outage.
         failed_at: When it failed, monotonic seconds; 0 while it has not.
+        given: The resource that its function was bound to; None: that of the operation.
+        idempotent: Whether it may be made again, as its function said; None: as the operation says.
     """
 
     operation: Operation
@@ -103,6 +106,24 @@ class Call:
     refusal: RefusedError | None = None
     tried: Tried | None = None
     failed_at: float = 0.0
+    given: str | None = None
+    idempotent: bool | None = None
+
+    @property
+    def resource(self) -> str | None:
+        """What it works on. Functions of one operation may each have a resource of their own."""
+        return self.operation.resource if self.given is None else self.given
+
+    @property
+    def target(self) -> str:
+        """What is healed when it fails."""
+        return self.resource or self.operation.name
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it may be made again after its failure."""
+        idempotent = self.operation.options.idempotent if self.idempotent is None else self.idempotent
+        return self.attempt is not None and self.error is not None and is_repeatable(self.error, idempotent)
 
 
 # Commands of the flow. A driver answers `Wait`, `Invoke` and `Try` with (value, error).
@@ -145,13 +166,12 @@ class Retry(NamedTuple):
 def result_of_success(call: Call, value: Any) -> RecoveryResult:
     """Return the result of a call that needed no recovery."""
     took = monotonic() - call.began
-    operation = call.operation
     return RecoveryResult(
         recovery_id=None,
         status=RecoveryStatus.SUCCEEDED,
         value=value,
         duration=took,
-        operation=operation.name,
-        resource=operation.resource,
+        operation=call.operation.name,
+        resource=call.resource,
         started_at=time.time() - took,
     )

@@ -29,7 +29,6 @@ from upright.strategies.classification import Classification, classify
 from upright.strategies.codes import ErrorCode
 from upright.strategies.errors import CircuitOpenError
 from upright.strategies.foreign import Interruption, is_of
-from upright.strategies.idempotency import is_repeatable
 from upright.strategies.permits import ProbeOutcome
 from upright.strategies.report import (
     ErrorReport,
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Edge", "classify_for_retry", "note_failure"]
 
+_VERDICT: Final = 0.5  # seconds in which the breaker says what the outcomes of all probes come to
 _FRESHLY_HEALED: Final = 5.0  # seconds after a proven healing in which a half-open circuit is waited for
 _GATE_WAIT: Final = 5.0  # seconds that a call waits for those before it to be made again after a shared healing
 _DETAIL: Final = 1_000  # characters of what a step says about itself
@@ -122,10 +122,11 @@ class Edge:
             self.board.lost_events.add()
 
     def log_failure(
-        self, operation: Operation, snapshot: BreakerSnapshot, began: float, error: BaseException
+        self, operation: Operation, snapshot: BreakerSnapshot, began: float, error: BaseException, target: str
     ) -> CallFailed:
-        """Log a counted failure; the breaker is to be told what this returns."""
+        """Log a counted failure of a call on `target`; the breaker is to be told what this returns."""
         ended = monotonic()
+        operation.suspect = target
         snapshot.log.append((ended, ended - began, True))
         return CallFailed(operation, error, began)
 
@@ -144,8 +145,17 @@ class Edge:
         permit: Permit | None,
         began: float,
         error: BaseException | None,
+        target: str | None = None,
     ) -> CallFailed | ProbeEnded | None:
         """Log the outcome of a call where it belongs, to its probe or to the window.
+
+        Args:
+            operation: Whose call.
+            snapshot: Of the circuit when it was made.
+            permit: Of the probe that it was; None if it was none.
+            began: Monotonic seconds.
+            error: What it failed with; None if it succeeded.
+            target: What it works on; None for what failed before.
 
         Returns:
             What the breaker is to be told; None if there is nothing that could change a state.
@@ -159,20 +169,19 @@ class Edge:
             if error is None:
                 self.succeeded(operation, snapshot, began)
             elif classify(error).counted:
-                return self.log_failure(operation, snapshot, began, error)
+                return self.log_failure(operation, snapshot, began, error, target or operation.suspect)
         return None
 
     # The flow.
 
     def recover(self, call: Call) -> Generator[Any, Any, Ending]:
         """Recover from the failure of `call`, in the order of the design; see the module's docstring."""
-        operation = call.operation
         call.failed_at = monotonic()
         report = self._report(call)
         if report.permanent:
             self._tell_untold(call)
             return self._end(call, RecoveryStatus.FAILED)
-        repeatable = call.attempt is not None and is_repeatable(report.error, operation.options.idempotent)
+        repeatable = call.repeatable
         counsel = yield from self._consult(call, report)
         acts = not self.switches.now.observe_only
         if counsel.healed:
@@ -201,12 +210,17 @@ class Edge:
         deadline = call.began + operation.options.heal_wait
         while True:
             changed, snapshot, now = operation.changed, operation.breaker.snapshot, monotonic()
-            healing, healed_at = self.board.healing.get(operation.target), self.board.proof(operation.target).healed_at
+            suspect = operation.suspect
+            healing, healed_at = self.board.healing.get(suspect), self.board.proof(suspect).healed_at
             permit = None if snapshot.passes else snapshot.acquire(now)
             # Proven since the circuit opened: the breaker will say so any moment.
             healed = snapshot.state is BreakerState.OPEN and healed_at >= snapshot.since
             if permit is not None or snapshot.passes or healed or not self.directory.is_open:
                 return (yield from self._admitted(call, attempt, snapshot, permit))
+            probation = snapshot.probation
+            if probation is not None and probation.is_over and now - call.began < _VERDICT:
+                yield Wait(changed, _VERDICT)
+                continue
             if now < deadline and snapshot.state is not BreakerState.FORCED_OPEN:
                 if healing is not None:
                     proven, _ = yield Wait(healing, deadline - now)
@@ -249,7 +263,7 @@ class Edge:
         else:
             call.error = error
             call.began = began
-        message = self.came_out(call.operation, snapshot, permit, began, error)
+        message = self.came_out(call.operation, snapshot, permit, began, error, call.target)
         if error is not None:
             call.untold = message
             return (yield from self.recover(call))
@@ -261,10 +275,9 @@ class Edge:
 
     def finish(self, call: Call, counsel: Counsel) -> Generator[Any, Any, Ending]:
         """Do what follows a healing for a report whose asker only waits."""
-        report = self._report(call)
         call.steps.extend(counsel.steps)
         call.joined = counsel.joined
-        repeatable = call.attempt is not None and is_repeatable(report.error, call.operation.options.idempotent)
+        repeatable = call.repeatable
         if self.switches.now.observe_only:
             return self._end(call, RecoveryStatus.HEALED if counsel.healed else RecoveryStatus.FAILED)
         if counsel.healed:
@@ -282,10 +295,10 @@ class Edge:
             call.report = ErrorReport(
                 call.error,
                 operation.name,
-                operation.resource,
+                call.resource,
                 context=call.context,
                 call=call.attempt,
-                epoch=self.board.epoch_at(operation.target, call.began),
+                epoch=self.board.epoch_at(call.target, call.began),
                 classification=classify(call.error) if call.known is None else call.known,
             )
         return call.report
@@ -357,7 +370,7 @@ class Edge:
         finally:
             if gate is not None and inside:
                 gate.leave()
-        message = self.came_out(operation, snapshot, permit, began, error)
+        message = self.came_out(operation, snapshot, permit, began, error, call.target)
         if message is not None:
             self.tell_breaker(message)
         if error is None:
@@ -436,7 +449,7 @@ class Edge:
             degraded=degraded,
             steps=tuple(call.steps),
             operation=operation.name,
-            resource=operation.resource,
+            resource=call.resource,
             code=None if report is None else report.code,
             started_at=time.time() - took,
             age=age,

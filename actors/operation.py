@@ -16,7 +16,7 @@ from upright.strategies.breaker import BreakerState, CircuitBreaker
 from upright.strategies.options import require_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from upright.strategies.breaker import BreakerSnapshot
     from upright.strategies.breaker_options import BreakerOptions
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Operation", "OperationOptions", "Operations"]
 
+_NONE: Final[Mapping[str, Any]] = {}
 _LOOK_AT: Final = 32  # operations looked at, oldest first, to find one that may go
 
 
@@ -68,6 +69,8 @@ class Operation:
         listed_from: When the second began in which `listed` answers of its open circuit were listed one by one; see
             upright.outage. Both are changed by callers, approximately.
         inquired: The state of the circuit since which the orchestrator was asked whether it heals the resource.
+        suspect: What is healed if its circuit opens: what the newest counted failure was about. Written by callers.
+        overrides: Options that the code gave for it, so far.
     """
 
     __slots__ = (
@@ -79,8 +82,10 @@ class Operation:
         "listed_from",
         "name",
         "options",
+        "overrides",
         "rejected",
         "resource",
+        "suspect",
     )
 
     def __init__(self, name: str, resource: str | None, options: OperationOptions) -> None:
@@ -94,6 +99,8 @@ class Operation:
         self.listed_from = 0.0
         self.listed = 0
         self.inquired: BreakerSnapshot | None = None
+        self.suspect = self.target
+        self.overrides: Mapping[str, Any] = _NONE
 
     @property
     def budget(self) -> RetryBudget | None:
@@ -115,6 +122,16 @@ class Operation:
         future = self._made.pop("changed", None)
         if future is not None:
             future.answer(None)
+
+    def overridden(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all that the code has given for it so far, the last word on each option.
+
+        But for one: where any of its functions must not be repeated, another that may be says so for itself alone.
+        """
+        given = {**self.overrides, **overrides}
+        if self.overrides.get("idempotent") is False:
+            given["idempotent"] = False
+        return given
 
     def set_options(self, options: OperationOptions) -> None:
         """Let other options hold from now on."""
@@ -168,7 +185,8 @@ class Operations:
     def get(self, name: str, resource: str | None = None, options: OperationOptions | None = None) -> Operation:
         """Return the operation of this name, making it if need be.
 
-        A resource or options given for one that is there already replace what it had: the last word holds.
+        A resource or options given for one that is there already replace what it had: the last word holds. What a
+        function was bound to is its own all the same, see `Call.given`.
 
         Raises:
             ConfigError: `name` or `resource` is no text, empty, or longer than 1 000 characters.
@@ -180,8 +198,16 @@ class Operations:
             found = self._make(name, resource, options)
         elif resource is not None and resource is not found.resource:
             found.resource = require_name("protect.resource", resource)
+            found.suspect = found.target
         if options is not None and options is not found.options:
             found.set_options(options)
+        return found
+
+    def met(self, name: str, resource: str | None) -> Operation:
+        """Return the operation of this name, which has failed or may fail on a resource: its own, unless it has one."""
+        found = self.get(name)
+        if resource is not None and found.resource is None:
+            found = self.get(name, resource)
         return found
 
     def _make(self, name: str, resource: str | None, options: OperationOptions | None) -> Operation:

@@ -86,7 +86,7 @@ def _context(edge: Edge, call: Call) -> dict[str, Any]:
     return {
         **call.context,
         "operation": operation.name,
-        "resource": operation.resource,
+        "resource": call.resource,
         "error": call.error if call.error is not None else operation.breaker.snapshot.cause,
         # A report carries no arguments; its context may.
         "args": args or call.context.get("args", ()),

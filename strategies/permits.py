@@ -104,6 +104,11 @@ class Probation:
         self._free.append(fresh)
         return True
 
+    @property
+    def is_over(self) -> bool:
+        """Whether every probe has come to an outcome, so that only the verdict is still to be told."""
+        return all(permit.outcome is not None for permit in tuple(self._slots))
+
     def noted(self) -> list[Permit]:
         """Permits whose holder has noted an outcome that nobody has taken yet."""
         return [permit for permit in tuple(self._slots) if permit.outcome is not None and not permit.settled]

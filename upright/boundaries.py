@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
+    from upright.actors.operation import Operation
+    from upright.strategies.breaker import BreakerSnapshot
+    from upright.strategies.permits import Permit
     from upright.tree import Tree
 
 __all__ = ["Boundary"]
@@ -23,18 +26,22 @@ __all__ = ["Boundary"]
 class Boundary:
     """A block whose errors are reported; see `Tree.boundary`."""
 
-    __slots__ = ("_began", "_context", "_operation", "_snapshot", "_tree")
+    __slots__ = ("_context", "_entered", "_operation", "_resource", "_tree")
 
-    def __init__(self, tree: Tree, operation: Any, context: Mapping[str, Any] | None) -> None:
+    def __init__(
+        self, tree: Tree, operation: Operation, resource: str | None, context: Mapping[str, Any] | None
+    ) -> None:
         self._tree = tree
         self._operation = operation
+        self._resource = resource
         self._context = context
-        self._began = 0.0
-        self._snapshot: Any = None
+        self._entered: list[tuple[BreakerSnapshot, Permit | None, float]] = []  # the same one may be entered again
 
     def _begin(self) -> None:
-        self._snapshot = self._operation.breaker.snapshot
-        self._began = monotonic()
+        snapshot, now = self._operation.breaker.snapshot, monotonic()
+        # A block is never turned away, but one that comes when a probe is due is one.
+        permit = None if snapshot.passes or not self._tree.edge.active else snapshot.acquire(now)
+        self._entered.append((snapshot, permit, now))
 
     def __enter__(self) -> Self:
         self._begin()
@@ -48,22 +55,22 @@ class Boundary:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        edge, operation, snapshot = self._tree.edge, self._operation, self._snapshot
-        if error is None:
-            edge.succeeded(operation, snapshot, self._began)
+        edge, operation, resource = self._tree.edge, self._operation, self._resource or self._operation.resource
+        snapshot, permit, began = self._entered.pop()
+        if not edge.active or (error is not None and not isinstance(error, Exception)):
+            if permit is not None:
+                snapshot.release(permit)
+            elif error is None:
+                edge.succeeded(operation, snapshot, began)
             return
-        if not isinstance(error, Exception) or not edge.active:
-            return
+        target = resource or operation.name
         try:
-            known = classify(error)
-            if known.permanent:
-                return
-            counted = edge.log_failure(operation, snapshot, self._began, error) if known.counted else None
-            epoch = edge.board.epoch_at(operation.target, self._began)
-            report = ErrorReport(error, operation.name, operation.resource, self._context or {}, epoch=epoch)
-            self._tree.send(report)
-            if counted is not None:
-                edge.tell_breaker(counted)  # after the report: see Edge.meet_circuit
+            outcome = edge.came_out(operation, snapshot, permit, began, error, target)
+            if error is not None and not classify(error).permanent:
+                epoch = edge.board.epoch_at(target, began)
+                self._tree.send(ErrorReport(error, operation.name, resource, self._context or {}, epoch=epoch))
+            if outcome is not None:
+                edge.tell_breaker(outcome)  # after the report: see Edge.meet_circuit
         except Exception as internal:
             note_failure(error, internal)
 

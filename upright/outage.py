@@ -45,7 +45,7 @@ def answer_at_once(
     if edge is None:
         return False, None
     flags, operation, now = edge.switches.now, binding.operation, monotonic()
-    target = operation.resource or operation.name
+    target = operation.suspect
     proof = edge.board.proofs.get(target)
     if (
         now >= snapshot.retry_at
@@ -81,7 +81,7 @@ def answer_at_once(
         else:
             context = {
                 "operation": operation.name,
-                "resource": operation.resource,
+                "resource": binding.resource or operation.resource,
                 "error": snapshot.cause,
                 "args": args,
                 "kwargs": kwargs,

@@ -213,10 +213,12 @@ class Parts:
 
     def finish(self, report: ErrorReport, counsel: Counsel) -> RecoveryResult:
         """Do what follows a healing for a bare ask; runs in a worker."""
-        operation = self.operations.get(report.operation, report.resource)
+        operation = self.operations.met(report.operation, report.resource)
         # Here, since a worker has no loop: a coroutine is run to its end on one of its own.
         attempt = None if report.call is None else partial(run_to_end, report.call, None)
-        call = Call(operation, report.error, attempt, report.created_at, report.context, report=report)
+        call = Call(
+            operation, report.error, attempt, report.created_at, report.context, report=report, given=report.resource
+        )
         return drive(self.edge, self.edge.finish(call, counsel)).result
 
     def register(self, strategies: Iterable[Any]) -> None:

@@ -48,15 +48,27 @@ class Binding:
         breaker: Of that operation, one step nearer for the hot path; INTERCEPTED while calls are to be wrapped.
         edge: Of the tree; None: there is none, and calls are bare calls.
         slow: Seconds above which a call is slow.
+        resource: What the function works on; None: what its operation does.
+        idempotent: Whether its calls may be made again; None: as the operation says.
         wrap: What wraps each call; None but under fault injection.
     """
 
-    __slots__ = ("__weakref__", "breaker", "edge", "operation", "slow", "wrap")
+    __slots__ = ("__weakref__", "breaker", "edge", "idempotent", "operation", "resource", "slow", "wrap")
 
     breaker: Any
     wrap: Callable[[Callable[..., Any]], Callable[..., Any]] | None
 
-    def __init__(self, operation: Operation, edge: Edge | None, *, plain: bool = False) -> None:
+    def __init__(
+        self,
+        operation: Operation,
+        edge: Edge | None,
+        *,
+        resource: str | None = None,
+        idempotent: bool | None = None,
+        plain: bool = False,
+    ) -> None:
+        self.resource = resource
+        self.idempotent = idempotent
         self.bind(operation, edge)
         if plain:
             self.wrap = None
@@ -163,7 +175,8 @@ def _protected_async(function: Callable[..., Any], binding: Binding) -> Callable
 def _intercepted(binding: Binding, function: Callable[..., Any]) -> tuple[Callable[..., Any], Binding]:
     """Return what stands for the function in this one call, and a binding that is not intercepted again."""
     wrap = binding.wrap  # None if the interception ended a moment ago
-    return function if wrap is None else wrap(function), Binding(binding.operation, binding.edge, plain=True)
+    own = Binding(binding.operation, binding.edge, resource=binding.resource, idempotent=binding.idempotent, plain=True)
+    return function if wrap is None else wrap(function), own
 
 
 def _was_slow(binding: Binding, began: float) -> None:
@@ -192,8 +205,9 @@ def _call_of(
     if known.permanent:
         return None
     call = Call(binding.operation, error, attempt, began, arguments=arguments, known=known)
+    call.given, call.idempotent = binding.resource, binding.idempotent
     if known.counted:
-        call.untold = edge.log_failure(binding.operation, snapshot, began, error)
+        call.untold = edge.log_failure(binding.operation, snapshot, began, error, call.target)
     return call
 
 
@@ -267,6 +281,7 @@ def _met_circuit(
         return function(*args, **kwargs)
     attempt = partial(function, *args, **kwargs)
     call = Call(binding.operation, None, attempt, monotonic(), arguments=(args, kwargs), tried=tried)
+    call.given, call.idempotent = binding.resource, binding.idempotent
     try:
         ending = drive(edge, edge.meet_circuit(call))
     except Exception as internal:
@@ -288,6 +303,7 @@ async def _met_circuit_async(
         return await function(*args, **kwargs)
     attempt = partial(function, *args, **kwargs)
     call = Call(binding.operation, None, attempt, monotonic(), arguments=(args, kwargs), tried=tried)
+    call.given, call.idempotent = binding.resource, binding.idempotent
     try:
         call.loop = asyncio.get_running_loop()
         ending = await drive_async(edge, edge.meet_circuit(call))

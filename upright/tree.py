@@ -89,16 +89,19 @@ class Tree(AbstractContextManager["Tree"]):
 
         Args:
             operation: Names the circuit, the fallback chain and the statistics; functions may share one.
-            resource: What it works on; failures of one resource are healed together. None: the operation itself.
-            idempotent: Whether a failed call may be made again. None: yes, unless the error comes from an HTTP
-                request whose method is not idempotent.
+            resource: What the function works on; failures of one resource are healed together. None: what the
+                operation was said to work on last, or else the operation itself.
+            idempotent: Whether a failed call of the function may be made again. None: as the operation says, or
+                else yes, unless the error comes from an HTTP request whose method is not idempotent.
             overrides: Options of this operation, as in `[operations.NAME]` of upright.toml: those of the circuit
-                breaker, `heal_wait`, `deadline`, and those of the retry policy with the prefix `retry_`.
+                breaker, `heal_wait`, `deadline`, and those of the retry policy with the prefix `retry_`. Of functions
+                that share the operation the last word on each option holds.
 
         Raises:
             ConfigError: An option has a wrong name or value, or the decorated object cannot be protected.
         """
-        binding = Binding(self.operation(operation, resource, idempotent, overrides), self.edge)
+        found = self.operation(operation, resource, idempotent, overrides)
+        binding = Binding(found, self.edge, resource=resource, idempotent=idempotent)
 
         def decorate(function: F) -> F:
             return protected(function, binding)
@@ -113,10 +116,15 @@ class Tree(AbstractContextManager["Tree"]):
         overrides: Mapping[str, Any],
     ) -> Operation:
         """Return what `protect` binds a function to: the operation with its options."""
-        options = None
-        if overrides or idempotent is not None:
-            options = self._parts.options_for(operation, {**overrides, "idempotent": idempotent})
-        return self.edge.operations.get(operation, resource, options)
+        given = dict(overrides) if idempotent is None else {**overrides, "idempotent": idempotent}
+        if not given:
+            return self.edge.operations.get(operation, resource)
+        known = self.edge.operations.find(operation)
+        if known is not None:
+            given = known.overridden(given)
+        found = self.edge.operations.get(operation, resource, self._parts.options_for(operation, given))
+        found.overrides = given
+        return found
 
     def call(self, operation: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> RecoveryResult:
         """Call a function under protection and return everything that happened, its value included.
@@ -127,7 +135,7 @@ class Tree(AbstractContextManager["Tree"]):
         came out (SUCCEEDED if nothing failed). KeyboardInterrupt and its kind pass through.
 
         Raises:
-            ConfigError: `function` is a coroutine function, which is for `call_async`.
+            ConfigError: `function` is a coroutine function, which is for `call_async`, or a generator function.
         """
         return by_hand.run(self.edge, operation, function, args, kwargs)
 
@@ -145,7 +153,7 @@ class Tree(AbstractContextManager["Tree"]):
         The outcome counts for the operation's circuit, the error is reported in the background, and comes out as
         it was: a block cannot be run again.
         """
-        return Boundary(self, self.edge.operations.get(operation, resource), context)
+        return Boundary(self, self.edge.operations.met(operation, resource), resource, context)
 
     # Sending errors.
 
@@ -210,7 +218,7 @@ class Tree(AbstractContextManager["Tree"]):
         Raises:
             ConfigError: An argument is not allowed; `call` is a coroutine function, which is for `recover_async`.
         """
-        by_hand.refuse_coroutine_call(call)
+        by_hand.refuse_coroutine("recover.call", call, "recover_async")
         prepared = by_hand.prepare(self.edge, error, operation, resource, call, context, timeout)
         return by_hand.recover(self.edge, prepared, error)
 
