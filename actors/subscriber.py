@@ -9,6 +9,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from upright.actors.actor import SupervisedActor
+from upright.actors.exits import describe
+from upright.actors.interrupt import Interrupted
+from upright.actors.letters import dead_letters
 
 __all__ = ["Subscriber"]
 
@@ -19,9 +22,22 @@ class Subscriber(SupervisedActor):
     _gathers: ClassVar[float] = 0.002
 
     def on_stop(self) -> None:
-        """Take in what was told before; a request to stop has overtaken it."""
-        lane = self.actor_ref.lane
+        """Take in what was told before; a request to stop has overtaken it.
+
+        A message that fails here costs the others nothing: its asker gets the exception, and what was told becomes a
+        dead letter.
+        """
+        address = self.actor_ref
+        lane = address.lane
         for _, (message, reply) in zip(range(lane.depth), lane.rest(), strict=False):
-            result = self.on_receive(message)
-            if reply is not None:
-                reply.answer(result)
+            try:
+                result = self._handle_receive(message)
+            except Interrupted:
+                lane.hand_back((message, reply))  # this incarnation was detached: the next one takes it
+                raise
+            except BaseException as error:
+                if reply is None or not reply.fail(error):
+                    dead_letters.add(address.name, message, f"failed while its receiver stopped: {describe(error)}")
+            else:
+                if reply is not None:
+                    reply.answer(result)

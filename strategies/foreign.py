@@ -99,8 +99,14 @@ def shown(value: Any, limit: int = _MAX_SHOWN, text: Callable[[Any], str] = repr
         if type(value) is int:  # longer than the interpreter is willing to print
             return f"<int of {value.bit_length()} bits>"
         found = f"<{kind_of(value)} whose {text.__name__}() raised {kind_of(broken)}>"
-    found = found if len(found) <= limit else f"{found[: limit - 3]}..."
-    return found if found.isascii() else found.encode(errors="backslashreplace").decode()  # no lone surrogate
+    found = _cut(found, limit)
+    if found.isascii():
+        return found
+    return _cut(found.encode(errors="backslashreplace").decode(), limit)  # no lone surrogate
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
 def kind_of(value: Any, *, qualified: bool = False) -> str:

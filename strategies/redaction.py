@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["REDACTOR", "RedactionLimits", "Redactor", "redact", "redact_error", "redact_text", "type_name"]
 
 # A character budget for looking at a text, above that of showing it: hiding the secrets shortens it.
+_CUT = " [cut]"
 _READ_FACTOR = 2
 
 
@@ -75,19 +76,21 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text without its secrets, at most `limits.text` characters long, and such that UTF-8 can encode it."""
-        hidden = self._hidden(text)
-        return hidden if hidden.isascii() else hidden.encode(errors="backslashreplace").decode()
-
-    def _hidden(self, text: str) -> str:
         limit = self._limits.text
+        hidden = self._hidden(text, limit)
+        if hidden.isascii():
+            return hidden
+        escaped = hidden.encode(errors="backslashreplace").decode()
+        return escaped if len(escaped) <= limit else escaped[: limit - len(_CUT)] + _CUT
+
+    def _hidden(self, text: str, limit: int) -> str:
         looked_at = limit * _READ_FACTOR
         cut = len(text) > looked_at
         # Where the text is cut a secret may lose the end by which it is known, so the last word goes too.
         hidden = hide_secrets(_without_last_word(text[:looked_at]) if cut else text)
         if not cut and len(hidden) <= limit:
             return hidden
-        mark = " [cut]"
-        return hidden[: limit - len(mark)] + mark
+        return hidden[: limit - len(_CUT)] + _CUT
 
     def data(self, value: Any) -> Any:
         """The value as JSON-safe data without its secrets."""

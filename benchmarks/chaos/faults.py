@@ -233,10 +233,11 @@ class Injector:
                 return message.token if isinstance(message, Echo | Nudge) else original(actor, *args, **kwargs)
             if isinstance(fault.when, int) and known:
                 fault = Fault(fault.kind, fault.point, "before", fault.effect)
-            self._fires(actor, fault, message)
             if isinstance(fault.when, int):
-                with _Traced(fault, functools.partial(self.note, actor)):
+                # Counted when it strikes: the original may have fewer lines than that.
+                with _Traced(fault, functools.partial(self._fires, actor, fault, message)):
                     return original(actor, *args, **kwargs)
+            self._fires(actor, fault, message)
             if fault.when == "before":
                 fault.effect()
             answer = message.token if isinstance(message, Echo | Nudge) else original(actor, *args, **kwargs)
@@ -256,12 +257,12 @@ class Injector:
         except IndexError:
             return None
 
-    def _fires(self, actor: Any, fault: Fault, message: Any) -> None:
+    def _fires(self, actor: Any, fault: Fault, message: Any, where: str = "") -> None:
         address = actor.__dict__["_address"]
         # A start that finds what an earlier incarnation had accepted is a hand-over.
         point = "hand-over" if fault.point == "start" and len(address.ledger) else fault.point
         self.happened(fault.kind, point, address.name)
-        self.note(actor, f"{fault.kind}, {point} {fault.when}, in hand: {type(message).__name__}")
+        self.note(actor, f"{fault.kind}, {point} {fault.when}, in hand: {type(message).__name__}{where}")
         if isinstance(message, Consult | Heal):
             message = message.report
         if isinstance(message, ErrorReport):
@@ -280,7 +281,7 @@ class Injector:
 
 
 class _Traced:
-    """Have something happen after so many lines were executed in the actors' and strategies' own code."""
+    """Have something happen after so many lines were executed in the actors' own code."""
 
     _machinery = (
         "life.py",
@@ -293,10 +294,10 @@ class _Traced:
         "letters.py",
     )
 
-    def __init__(self, fault: Fault, note: Callable[[str], None]) -> None:
+    def __init__(self, fault: Fault, strikes: Callable[[str], None]) -> None:
         self._left = int(fault.when)
         self._effect = fault.effect
-        self._note = note
+        self._strikes = strikes
 
     def __enter__(self) -> None:
         sys.settrace(self._call)
@@ -316,7 +317,7 @@ class _Traced:
             if self._left == 0:
                 sys.settrace(None)
                 code = frame.f_code
-                self._note(f"struck at {code.co_filename.rpartition('/')[2]}:{frame.f_lineno} in {code.co_name}")
+                self._strikes(f", at {code.co_filename.rpartition('/')[2]}:{frame.f_lineno} in {code.co_name}")
                 self._effect()
         return self._line
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Level", "Levels"]
 
 _ENOUGH = 16  # rounds: a quarter of fewer says more about the tree that happens to run than about growth
+_SOME = 6  # rounds: of fewer nothing is judged, of less than enough only what grows by a multiple of what is tolerated
+_MULTIPLE = 3
 _ZOMBIES_END = 5.0  # seconds; a thread that hangs in C is gone after half a second
 
 
@@ -89,16 +91,22 @@ class Levels:
         return level
 
     def growth(self) -> Iterator[str]:
-        """Yield, in words, what has grown; nothing of a run of fewer than 16 rounds."""
+        """Yield, in words, what has grown; nothing of a run of fewer than 6 rounds, see `is_judged`."""
         before, after = self.quarters()
+        multiple = 1 if len(self.all) >= _ENOUGH else _MULTIPLE
         for name, tolerated in _TOLERATED.items() if before else ():
-            if after[name] > before[name] + tolerated(before[name]):
+            if after[name] > before[name] + multiple * tolerated(before[name]):
                 yield f"{name} from {before[name]:g} to {after[name]:g}"
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether there are rounds enough to say anything about growth."""
+        return len(self.all) >= _SOME
 
     def quarters(self) -> tuple[dict[str, float], dict[str, float]]:
         """Return the medians of the second quarter of the rounds, after caches have filled, and of the last."""
         count = len(self.all)
-        if count < _ENOUGH:
+        if count < _SOME:
             return {}, {}
         return _medians(self.all[count // 4 : count // 2]), _medians(self.all[-(count // 4) :])
 

@@ -6,6 +6,7 @@ import faulthandler
 import logging
 import os
 import random
+import threading
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, cast
 
@@ -74,6 +75,7 @@ class Storm:
             self.outbox.chain,
         ]
         self.levels = Levels()
+        self.threads: set[threading.Thread] = set()  # before the tree was booted
         self.stops: list[float] = []
         self.settles: list[float] = []
         self.config: dict[str, Any] = {
@@ -138,6 +140,7 @@ class Storm:
         """Boot a tree that works on the resources; sometimes after a boot that fails."""
         if self.random.random() < 0.3:
             self._boot_in_vain()
+        self.threads = set(threading.enumerate())
         tree = upright.boot(self.config, strategies=self.strategies)
         board = tree._parts.board  # noqa: SLF001
         board.subscribers = (*board.subscribers, cast("Address[Any]", _Chronicle(self.checks.on_record)))
@@ -266,6 +269,14 @@ class Storm:
         open_ones = [address.name for address in addresses if address.is_alive()]
         if open_ones or tree.is_running:
             self.load.fault("something survived the stop", repr(open_ones))
+        left: list[threading.Thread] = []
+
+        def is_quiet() -> bool:
+            left[:] = [thread for thread in threading.enumerate() if thread not in self.threads]
+            return not left
+
+        if not comes_true(is_quiet):  # what hangs in C gets its time to return
+            self.load.fault("something survived the stop", repr(left))
         code = _look_around(tree)
         if code != 0:
             self.load.fault("a stopped tree is not out of the way", f"code {code}")

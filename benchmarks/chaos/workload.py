@@ -162,7 +162,9 @@ class Workload:
             raised.first = None
             self.done["calls"] += 1
             try:
-                operations[name](targets[name])
+                got = operations[name](targets[name])
+                if got != targets[name]:
+                    self.fault("a call gave what its function did not", f"{got!r} instead of {targets[name]!r}")
             except CircuitOpenError as error:
                 self.done["circuit open"] += 1
                 if raised.first is not None and error.__cause__ is not raised.first[0]:
@@ -207,19 +209,35 @@ class Workload:
         tree = self.tree
         rng = random.Random(self.seed * 100 + 50)
 
+        first: dict[Any, Any] = {}  # by task
+
         @tree.protect("stream", resource="async-stream", heal_wait=0.2)
         async def stream() -> str:
             await asyncio.sleep(0)
-            return self.resources.by_name["async-stream"].use()
+            try:
+                return self.resources.by_name["async-stream"].use()
+            except OutageError as error:
+                told = (error, error.__cause__, error.__context__, error.args, error.__traceback__)
+                first.setdefault(asyncio.current_task(), told)
+                raise
 
         async def client() -> None:
             while not self._stop.is_set():
                 self.done["async calls"] += 1
+                first.pop(asyncio.current_task(), None)
                 try:
-                    async with asyncio.timeout(ANSWER_WITHIN):
-                        await stream()
-                except (OutageError, CircuitOpenError):
+                    # Not under asyncio.timeout(), which could not tell who is late from who was cancelled.
+                    got = await stream()
+                    if got != "async-stream":
+                        self.fault("a call gave what its function did not", f"async {got!r}")
+                except OutageError as error:
                     self.done["async failed"] += 1
+                    self._compare(error, first.get(asyncio.current_task()))
+                except CircuitOpenError as error:
+                    self.done["async failed"] += 1
+                    told = first.get(asyncio.current_task())
+                    if told is not None and error.__cause__ is not told[0]:
+                        self.fault("a rejection without its cause", f"async {error.__cause__!r}")
                 except BaseException as error:
                     self.fault("an exception changed", f"async {error!r}")
                 try:
@@ -270,8 +288,6 @@ class Workload:
             self.done["echoed"] += 1
         elif isinstance(got, UprightError) or is_ours(got):
             self.done[f"answered {type(got).__name__}"] += 1
-        elif got is None:
-            self.done["answered None"] += 1  # the actor stopped in order with the message in hand
         else:
             self.fault("an odd answer", f"{name}: {type(got)} instead of {expected!r}")
 

@@ -3,14 +3,15 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from upright.actors import life
+from upright.actors.letters import dead_letters
 from upright.actors.subscriber import Subscriber
 from upright.supervisors import ChildSpec, Restart, Supervisor, which_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import pytest
 
 
 class Told(Subscriber):
@@ -45,6 +46,49 @@ def test_what_was_told_before_a_stop_is_taken_in(keep: Callable[..., Any], monke
     assert stopped.get(timeout=10.0)
     assert asked.get(timeout=10.0) == 4
     assert Told.got == [0, 1, 2, "late"]
+
+
+def test_what_fails_while_it_stops_costs_the_others_nothing_and_is_told_to_who_asked(
+    keep: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ask that failed there was never answered, and what was told was lost."""
+    gathering, go = threading.Event(), threading.Event()
+
+    def sleep(_: float) -> None:
+        gathering.set()
+        go.wait(10.0)
+
+    monkeypatch.setattr(life, "sleep", sleep)
+    supervisor = keep(Supervisor.start([ChildSpec("told", Failing, restart=Restart.TEMPORARY)]))
+    address = which_child(supervisor, "told").address
+    assert address is not None
+    address.tell("first")
+    assert gathering.wait(10.0)
+    address.tell("bad")
+    asked = [address.ask(message, block=False) for message in ("bad", SystemExit(5), "good")]
+    proxied = address.proxy().twice(4)
+    stopped = address.stop(block=False)
+    go.set()
+    assert stopped.get(timeout=10.0)
+    with pytest.raises(ValueError, match="bad"):
+        asked[0].get(timeout=10.0)
+    with pytest.raises(SystemExit):
+        asked[1].get(timeout=10.0)
+    assert asked[2].get(timeout=10.0) == "good"
+    assert proxied.get(timeout=10.0) == 8
+    assert [letter.message for letter in dead_letters.recent()] == ["bad"]
+
+
+class Failing(Subscriber):
+    def on_receive(self, message: Any) -> Any:
+        if isinstance(message, BaseException):
+            raise message
+        if message == "bad":
+            raise ValueError(message)
+        return message
+
+    def twice(self, number: int) -> int:
+        return 2 * number
 
 
 def test_who_lets_events_gather_is_not_busy_and_answers_at_once(

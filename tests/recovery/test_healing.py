@@ -292,8 +292,7 @@ def test_an_asynchronous_strategy_runs_on_the_loop_of_the_failed_call(boot: Boot
         assert await tree.protect("op")(resource.use_async)("v") == "v"
         return asyncio.get_running_loop()
 
-    assert healer.loops == [asyncio.run(main())] * 2 or set(healer.loops) == {healer.loops[0]}
-    assert len(healer.loops) == 2
+    assert healer.loops == [asyncio.run(main())] * 2
 
 
 def test_an_asynchronous_strategy_of_a_synchronous_call_has_a_loop_of_its_own(boot: Boot) -> None:
@@ -320,12 +319,13 @@ def test_an_asynchronous_strategy_outlives_the_loop_it_began_on(boot: Boot) -> N
     class Slow(Healer):
         def heal(self, report: ErrorReport) -> Any:
             async def heal() -> None:
-                began.set()
-                await asyncio.sleep(60)
+                if not began.is_set():
+                    began.set()
+                    await asyncio.sleep(60)
 
             return heal()
 
-    tree = boot(Slow(name="slow"), Healer(name="good"), healing={"heal_wait": 0.05}, retry={"attempts": 1})
+    tree = boot(Slow(name="slow"), healing={"heal_wait": 0.05}, retry={"attempts": 1})
 
     async def main() -> None:
         with pytest.raises(ConnectionRefusedError):

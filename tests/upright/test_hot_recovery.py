@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(
 # Other versions of CPython compile the same lines to other instructions.
 SLACK = 1.0 if sys.version_info[:2] == (3, 11) else 1.3
 
-INSTRUCTIONS = {"caller": 600, "OrchestratorActor": 1_970, "HealingActor": 1_245, "Worker": 1_000}
+INSTRUCTIONS = {"caller": 600, "OrchestratorActor": 1_970, "HealingActor": 1_245, "Worker": 1_010}
 RECOVERIES = 20
 
 
