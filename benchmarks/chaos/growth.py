@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Level", "Levels"]
 
-_ENOUGH = 16  # rounds: a quarter of fewer says more about the tree that happens to run than about growth
+_ENOUGH = 40  # rounds: a quarter of fewer says more about the tree that happens to run than about growth
 _SOME = 6  # rounds: of fewer nothing is judged, of less than enough only what grows by a multiple of what is tolerated
 _MULTIPLE = 3
 _ZOMBIES_END = 5.0  # seconds; a thread that hangs in C is gone after half a second

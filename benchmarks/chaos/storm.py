@@ -272,7 +272,8 @@ class Storm:
         left: list[threading.Thread] = []
 
         def is_quiet() -> bool:
-            left[:] = [thread for thread in threading.enumerate() if thread not in self.threads]
+            new = set(threading.enumerate()) - self.threads
+            left[:] = [thread for thread in new if not thread.name.startswith("sentry-sdk")]  # Sentry's client's own
             return not left
 
         if not comes_true(is_quiet):  # what hangs in C gets its time to return

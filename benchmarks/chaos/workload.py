@@ -50,6 +50,9 @@ class BadInputError(ValueError):
     """The application's own mistake: permanent, to come out untouched."""
 
 
+_SUBSTITUTES = {"query": "stale", "fetch": "bounded"}  # what the chains below give, by operation
+
+
 def chains() -> list[FallbackChain]:
     """Fallback chains of some operations: plain, failing first, and with a timeout."""
 
@@ -57,8 +60,8 @@ def chains() -> list[FallbackChain]:
         raise LookupError("nothing cached")
 
     return [
-        FallbackChain("query", [FallbackStep("cache", refuse), FallbackStep("stale", lambda _: "stale")]),
-        FallbackChain("fetch", [FallbackStep("bounded", lambda _: "bounded", timeout=0.5)]),
+        FallbackChain("query", [FallbackStep("cache", refuse), FallbackStep("stale", lambda _: _SUBSTITUTES["query"])]),
+        FallbackChain("fetch", [FallbackStep("bounded", lambda _: _SUBSTITUTES["fetch"], timeout=0.5)]),
         FallbackChain("hopeless", [FallbackStep("cache", refuse), FallbackStep("other", refuse)]),
     ]
 
@@ -163,7 +166,7 @@ class Workload:
             self.done["calls"] += 1
             try:
                 got = operations[name](targets[name])
-                if got != targets[name]:
+                if got != targets[name] and got != _SUBSTITUTES.get(name):
                     self.fault("a call gave what its function did not", f"{got!r} instead of {targets[name]!r}")
             except CircuitOpenError as error:
                 self.done["circuit open"] += 1
