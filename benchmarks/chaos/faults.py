@@ -281,7 +281,9 @@ class Injector:
 
 
 class _Traced:
-    """Have something happen after so many lines were executed in the actors' own code."""
+    """Have something happen after so many lines were executed in the code of actors, supervisors and their rules."""
+
+    _rooms = ("/actors", "/supervisors", "/strategies")
 
     _machinery = (
         "life.py",
@@ -307,7 +309,7 @@ class _Traced:
 
     def _call(self, frame: FrameType, _event: str, _arg: Any) -> Any:
         name = frame.f_code.co_filename
-        if "/actors/" in name and not name.endswith(self._machinery):
+        if name.rpartition("/")[0].endswith(self._rooms) and not name.endswith(self._machinery):
             return self._line
         return None
 
