@@ -417,6 +417,7 @@ class Edge:
             return self._end(
                 call, RecoveryStatus.RECOVERED, method=RecoveryMethod.RETRY, value=run.value, has_value=True
             )
+        detail = f"{detail}; {run.ended}"
         outcome = StepOutcome.FAILED if run.attempts > 1 else StepOutcome.SKIPPED
         call.steps.append(RecoveryStep(Stage.RETRY, "retry", outcome, monotonic() - began, detail))
         return self._end(call, RecoveryStatus.FAILED)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import tenacity
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["RetryBudget", "RetryPolicy", "RetryRun", "calls_since_failure", "retry", "retry_async"]
 
 _PATIENCE = 60.0  # seconds that a caller without a deadline waits because the other side asked for it
+_WHY = "upright_ended"  # on tenacity's state of a call: why it is not made again
 _RESERVE = 5
 _MAX_RESERVE = 1_000_000
 
@@ -226,16 +227,26 @@ class RetryPolicy:
         def wait(state: tenacity.RetryCallState) -> float:
             return pace.seconds(self.wait(classify(_error_of(state)), state.attempt_number, random()))
 
-        def must_stop(state: tenacity.RetryCallState) -> bool:
-            if state.attempt_number >= pace.attempts(self.attempts) or not classify(_error_of(state)).retryable:
-                return True
+        def why_stop(state: tenacity.RetryCallState) -> str:
+            known = classify(_error_of(state))
+            if not known.retryable:
+                return "not to be retried"
+            if state.attempt_number >= pace.attempts(self.attempts):
+                return "all attempts made"
             if deadline is not None:
                 if (state.outcome_timestamp or 0.0) + state.upcoming_sleep > deadline:
-                    return True
-            elif (classify(_error_of(state)).retry_after or 0.0) > max(_PATIENCE, self.maximum):
-                return True  # a server may ask for a day, and the caller is a thread or a task that somebody waits for
+                    return "the deadline is too near"
+            elif (known.retry_after or 0.0) > max(_PATIENCE, self.maximum):
+                # A server may ask for a day, and the caller is a thread or a task that somebody waits for.
+                return f"asked to wait for {known.retry_after:g} s"
             # Last, for it spends: nothing may stop a retry that was paid for.
-            return budget is not None and not budget.spend()
+            return "" if budget is None or budget.spend() else "the retry budget is spent"
+
+        def must_stop(state: tenacity.RetryCallState) -> bool:
+            why = why_stop(state)
+            if why:
+                vars(state)[_WHY] = why
+            return bool(why)
 
         # What is permanent stops it, too, instead of being raised from inside of tenacity, which would add
         # tenacity's frames to the traceback of the application's error.
@@ -252,6 +263,7 @@ class RetryRun:
         error: The last failure; the first one if nothing was retried, None after a success.
         attempts: Calls in all, the first one included.
         waited: Seconds spent waiting between them.
+        ended: Why no further call was made, for people; empty after a success.
     """
 
     succeeded: bool
@@ -259,6 +271,7 @@ class RetryRun:
     error: BaseException | None
     attempts: int
     waited: float
+    ended: str = ""
 
 
 def retry(controller: tenacity.Retrying, error: BaseException, call: Callable[[], Any]) -> RetryRun:
@@ -272,9 +285,10 @@ def retry(controller: tenacity.Retrying, error: BaseException, call: Callable[[]
     Raises:
         BaseException: What passes through (`is_passthrough`) comes out as `call` raised it.
     """
-    run = RetryRun(False, None, error, 1, 0.0)
+    run, seen = RetryRun(False, None, error, 1, 0.0), dict[str, Any]()
     for attempt in controller:
         state = attempt.retry_state
+        seen = vars(state)
         if state.attempt_number > 1:
             try:
                 value = call()
@@ -284,16 +298,17 @@ def retry(controller: tenacity.Retrying, error: BaseException, call: Callable[[]
                 return RetryRun(True, value, None, state.attempt_number, state.idle_for)
         run = RetryRun(False, None, error, state.attempt_number, state.idle_for)
         state.set_exception(_told(error))
-    return run
+    return replace(run, ended=seen.get(_WHY, ""))
 
 
 async def retry_async(
     controller: tenacity.AsyncRetrying, error: BaseException, call: Callable[[], Awaitable[Any]]
 ) -> RetryRun:
     """The same for a coroutine function, on the running loop."""
-    run = RetryRun(False, None, error, 1, 0.0)
+    run, seen = RetryRun(False, None, error, 1, 0.0), dict[str, Any]()
     async for attempt in controller:
         state = attempt.retry_state
+        seen = vars(state)
         if state.attempt_number > 1:
             try:
                 value = await call()
@@ -303,7 +318,7 @@ async def retry_async(
                 return RetryRun(True, value, None, state.attempt_number, state.idle_for)
         run = RetryRun(False, None, error, state.attempt_number, state.idle_for)
         state.set_exception(_told(error))
-    return run
+    return replace(run, ended=seen.get(_WHY, ""))
 
 
 def _error_of(state: tenacity.RetryCallState) -> BaseException:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from upright.strategies.errors import ConfigError
+from upright.strategies.foreign import shown
 from upright.strategies.redaction import (
     RedactionLimits,
     Redactor,
@@ -491,3 +492,8 @@ def test_a_short_identifier_is_no_secret(text: str) -> None:
 def test_types_are_named_with_their_module() -> None:
     assert type_name(ValueError()) == "ValueError"
     assert type_name(OrderedDict()) == "collections.OrderedDict"
+
+
+def test_a_text_of_lone_surrogates_is_no_longer_than_any_other() -> None:
+    assert len(Redactor().text("a\ud800 " * 2_000)) <= RedactionLimits().text
+    assert len(shown("\ud800" * 1_000, text=str)) <= 200

@@ -321,3 +321,19 @@ def test_a_budget_checks_what_it_is_given() -> None:
         RetryBudget(2.0)
     with pytest.raises(ConfigError, match=r"RetryBudget\.reserve"):
         RetryBudget(0.5, reserve=0)
+
+
+@BOTH
+def test_it_says_why_no_further_call_was_made(runs: Any) -> None:
+    error, empty = ConnectionError("down"), RetryBudget(0.0, reserve=1)
+    assert empty.spend()
+    near = time.monotonic() + 0.01
+    ended = {
+        runs(EXACT, Calls("value"), error).ended: "",
+        runs(EXACT, Calls(error), error).ended: "all attempts made",
+        runs(EXACT, Calls(ValueError("no")), error).ended: "not to be retried",
+        runs(EXACT, Calls("value"), error, budget=empty).ended: "the retry budget is spent",
+        runs(EXACT, Calls("value"), error, deadline=near).ended: "the deadline is too near",
+        runs(EXACT, Calls("value"), AskingError(86_400.0)).ended: "asked to wait for 86400 s",
+    }
+    assert list(ended) == list(ended.values())
