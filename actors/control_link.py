@@ -23,6 +23,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 
 from upright.actors.control_wire import MAX_REQUEST, ErrorKind, Refused, refusal
+from upright.actors.interrupt import shielded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +111,10 @@ class Link:
 
     def start(self) -> None:
         """Start serving."""
-        self._thread.start()
+        # CPython 3.11 takes a thread that is just being made for the one that makes it: an interrupt of that would end the
+        # new one before it has said that it runs, and the other would wait for it for ever, with the socket.
+        with shielded():
+            self._thread.start()
 
     def stop(self, timeout: float) -> bool:
         """Send the answers that are ready, close everything, and wait; False if that took longer than `timeout`."""

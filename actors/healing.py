@@ -7,6 +7,7 @@ never waits. A strategy that takes longer than its timeout is abandoned with its
 
 from __future__ import annotations
 
+import asyncio
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -31,6 +32,7 @@ from upright.actors.messages import Answered
 from upright.actors.reply import TellBack
 from upright.actors.timers import Alarm
 from upright.actors.worker import JobFailed
+from upright.strategies.foreign import is_of
 from upright.strategies.report import RecoveryStep, Stage, StepOutcome
 
 if TYPE_CHECKING:
@@ -350,6 +352,8 @@ class HealingActor(SupervisedActor):
             return HealingAttempt(index, detail="no worker to be had", counted=False)
         if healing.overdue:
             return HealingAttempt(index, detail=f"not done within {self._limit(healing, index):g} s")
+        if is_of(cause, asyncio.CancelledError):
+            return HealingAttempt(index, detail="its event loop was closed", cut_off=True)
         return HealingAttempt(index, detail="no account of it" if cause is None else describe(cause))
 
     def _end(self, healing: Healing, proof: HealingReport | None = None) -> None:

@@ -21,6 +21,7 @@ from upright.strategies.foreign import is_awaitable, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
     from contextvars import Context
 
     from upright.actors.address import Address
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "JobFailed", "Worker", "WorkerPool"]
 
+_LOOK: Final = 1.0  # seconds between two looks at whether an application's event loop is still there
 _MAX_IDLE: Final = 8  # idle workers kept; one more is stopped
 
 
@@ -121,12 +123,24 @@ def run_to_end(
         on_its_way = asyncio.run_coroutine_threadsafe(finish(), loop)
         withdraw_by(on_its_way.cancel)
         try:
-            return on_its_way.result()
+            return _result_of(on_its_way, loop)
         except BaseException:
             on_its_way.cancel()  # nobody waits for it any more
             raise
     finally:
         withdraw_by(None)
+
+
+def _result_of(on_its_way: Future[Any], loop: asyncio.AbstractEventLoop) -> Any:
+    """Wait for what goes on on a loop; CancelledError if that was closed before it had begun, which nobody says."""
+    while True:
+        try:
+            return on_its_way.result(_LOOK)
+        except TimeoutError:
+            if on_its_way.done():
+                raise  # its own
+            if loop.is_closed():
+                raise asyncio.CancelledError from None
 
 
 class Job:

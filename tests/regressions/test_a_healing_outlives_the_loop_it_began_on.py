@@ -7,16 +7,18 @@ than `heal_wait` was never completed, and was escalated.
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
-from typing import TYPE_CHECKING, Any
+from time import monotonic
+from typing import Any
 
 import pytest
 
 import upright
+from upright.actors import worker
+from upright.actors.counsel import Consult
 from upright.strategies.healing.base import HealingStrategy
-
-if TYPE_CHECKING:
-    from upright.strategies.report import ErrorReport
+from upright.strategies.report import ErrorReport
 
 PATIENCE = 20.0
 CONFIG: dict[str, Any] = {
@@ -36,9 +38,11 @@ class Slow(HealingStrategy):
         self.loops: list[asyncio.AbstractEventLoop] = []
         self.go_on = threading.Event()
         self.healed = threading.Event()
+        self.begun = asyncio.Event()
 
     async def hold(self) -> None:
         self.loops.append(asyncio.get_running_loop())
+        self.begun.set()
         while not self.go_on.is_set():  # noqa: ASYNC110 - by another thread, and the loop may be gone by then
             await asyncio.sleep(0.001)
 
@@ -67,14 +71,38 @@ def test_it_is_begun_again_on_a_loop_of_its_own_and_is_no_further_attempt(where:
                 raise ConnectionError("down")
             return 5
 
-        with pytest.raises(ConnectionError):
-            asyncio.run(query())  # whose loop is gone now, and with it the healing
+        async def request() -> None:
+            with pytest.raises(ConnectionError):
+                await query()
+            await asyncio.wait_for(slow.begun.wait(), PATIENCE)
+
+        asyncio.run(request())  # whose loop is gone now, and with it the healing
         slow.go_on.set()
         assert slow.healed.wait(PATIENCE)
+        until = monotonic() + PATIENCE
+        while not tree.metrics().healing_attempts:
+            assert monotonic() < until
         assert asyncio.run(query()) == 5
         assert len(slow.loops) == 2
         assert slow.loops[0] is not slow.loops[1]
         assert tree.metrics().healing_attempts == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of the coroutines that never ran
+def test_one_that_never_began_on_a_loop_that_was_closed_is_begun_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A callback for a loop that stops for good just then is never run, and nobody says so."""
+    monkeypatch.setattr(worker, "_LOOK", 0.01)
+    slow = Slow("heal")
+    slow.go_on.set()
+    closed = asyncio.new_event_loop()
+    closed.close()
+    with upright.boot({**CONFIG, "healing": {"heal_wait": PATIENCE}}, strategies=[slow]) as tree:
+        monkeypatch.setattr(closed, "is_running", lambda: True)  # as it was a moment ago
+        monkeypatch.setattr(closed, "call_soon_threadsafe", lambda *_, **__: None)
+        consult = Consult(ErrorReport(ConnectionError("down"), "query"), PATIENCE, closed)
+        assert tree.orchestrator.ask(consult, timeout=PATIENCE).healed
+        assert tree.metrics().healing_attempts == 1
+    gc.collect()  # here, where they are expected
 
 
 class CancelsItself(HealingStrategy):
