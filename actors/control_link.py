@@ -111,8 +111,8 @@ class Link:
 
     def start(self) -> None:
         """Start serving."""
-        # CPython 3.11 takes a thread that is just being made for the one that makes it: an interrupt of that would end the
-        # new one before it has said that it runs, and the other would wait for it for ever, with the socket.
+        # CPython 3.11 takes a thread that is just being made for the one that makes it: an interrupt of that would end
+        # the new one before it has said that it runs, and the other would wait for it for ever, with the socket.
         with shielded():
             self._thread.start()
 

@@ -11,7 +11,7 @@ import inspect
 import random
 import time
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from upright.actors.call import Ending, Invoke, Retry, Sleep, Try, Wait
 from upright.actors.edge import classify_for_retry
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from upright.actors.edge import Edge
 
 __all__ = ["drive", "drive_async", "guarded", "guarded_async"]
+
+_BESIDE_A_LOOP: Final = 30.0  # seconds that a synchronous call on an event loop's thread waits for an asynchronous step
 
 _Outcome = tuple[Any, BaseException | None]
 
@@ -175,8 +177,8 @@ def _try(edge: Edge, command: Try) -> _Outcome:
                 return runner.run(_await(value)), None
     except Exception as error:
         return None, error
-    # A loop runs in this thread already, and cannot be entered twice.
-    return _get_or_abandon(edge, lambda: value, None)
+    # A loop runs in this thread already, and cannot be entered twice. What needs that very loop never ends elsewhere.
+    return _get_or_abandon(edge, lambda: value, _BESIDE_A_LOOP)
 
 
 def _get_or_abandon(edge: Edge, work: Callable[[], Any], timeout: float | None) -> _Outcome:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from contextvars import ContextVar
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -53,7 +54,10 @@ if TYPE_CHECKING:
     from upright.strategies.flags import Flags
     from upright.strategies.permits import Permit
 
-__all__ = ["Edge", "classify_for_retry", "note_failure"]
+__all__ = ["Edge", "classify_for_retry", "is_healing", "note_failure"]
+
+is_healing: Final = ContextVar("upright_is_healing", default=False)
+"""Whether this is the code of a healing strategy, or what it calls."""
 
 _VERDICT: Final = 0.5  # seconds in which the breaker says what the outcomes of all probes come to
 _FRESHLY_HEALED: Final = 5.0  # seconds after a proven healing in which a half-open circuit is waited for
@@ -109,8 +113,12 @@ class Edge:
 
     @property
     def active(self) -> bool:
-        """Whether anybody is there to recover: the tree is up and the stage is switched on."""
-        return self.directory.is_open and self.switches.now.recovery_orchestrator
+        """Whether anybody is there to recover: the tree is up, the stage is switched on, and this is no healing itself.
+
+        Within a healing calls are bare calls: a strategy that proves by a protected call must see it fail, and neither
+        get a substitute for a proof nor wait for its own healing.
+        """
+        return self.directory.is_open and self.switches.now.recovery_orchestrator and not is_healing.get()
 
     # Outcomes: appended to the log by the caller, judged by the breaker.
 

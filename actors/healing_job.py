@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from upright.actors.edge import is_healing
 from upright.actors.exits import describe
 from upright.actors.interrupt import Interrupted
 from upright.strategies.classification import classify, is_passthrough
@@ -81,6 +82,7 @@ def attempt_healing(
     Returns:
         A HealingAttempt, or a coroutine of one if the strategy is asynchronous.
     """
+    is_healing.set(True)  # in the context of this job
     for index in range(start, len(strategies)):
         progress.now_at = (index, monotonic())
         strategy = strategies[index]

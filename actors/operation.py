@@ -37,7 +37,8 @@ class OperationOptions:
         heal_wait: Seconds that a caller waits for a healing.
         idempotent: Whether a call may be made again; None: unless the error comes from an HTTP request whose
             method is not idempotent.
-        deadline: Seconds from its start within which a call may be made again; None sets no limit.
+        deadline: Seconds from its start within which a call may be retried; None sets no limit. The one call after a
+            healing comes within `heal_wait` and the time that those before it take.
     """
 
     __slots__ = ("breaker", "deadline", "heal_wait", "idempotent", "retry")
@@ -135,9 +136,10 @@ class Operation:
 
     def set_options(self, options: OperationOptions) -> None:
         """Let other options hold from now on."""
-        self.options = options
+        before, self.options = self.options, options
         self.breaker.options = options.breaker
-        self._made.pop("budget", None)
+        if options.retry.budget != before.retry.budget:
+            self._made.pop("budget", None)  # else it would be full again each time a function is decorated
 
     @property
     def target(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
+from inspect import iscoroutine
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,9 @@ def run(
     except Exception as error:
         call.error = error
         return recover(edge, call, error, snapshot)
+    if iscoroutine(value):
+        value.close()
+        raise ConfigError("call.function", function, "a def whose value is no coroutine; call_async awaits it")
     edge.succeeded(call.operation, snapshot, call.began)
     return result_of_success(call, value)
 

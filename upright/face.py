@@ -14,6 +14,7 @@ from upright.protection import Binding, protected, unprotected
 from upright.strategies.breaker_options import BreakerOptions
 from upright.strategies.errors import UprightError
 from upright.strategies.foreign import is_awaitable
+from upright.strategies.options import require_name
 from upright.strategies.report import ErrorReport, RecoveryResult, RecoveryStatus, RecoveryStep, Stage, StepOutcome
 from upright.strategies.retry import RetryPolicy
 from upright.strategies.tally import Tally
@@ -64,7 +65,11 @@ def protect(
 
     Until there is one, and after it was stopped, calls are bare calls. A wrong option is found out at the latest
     when a tree is booted.
+
+    Raises:
+        ConfigError: `operation` is no name; it is a function where the parentheses were forgotten.
     """
+    require_name("protect.operation", operation)
     binding = _LateBinding(operation, resource, idempotent, overrides)
 
     def decorate(function: F) -> F:

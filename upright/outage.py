@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from upright.actors.call import Tried
+from upright.actors.edge import is_healing
 from upright.strategies.errors import CircuitOpenError
 from upright.strategies.fallback.chain import Substitute
 
@@ -61,6 +62,7 @@ def answer_at_once(
         or flags.observe_only
         or not flags.recovery_orchestrator
         or not edge.directory.is_open
+        or is_healing.get()
     ):
         return False, None
     chain = edge.chains.get(operation.name)

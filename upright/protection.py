@@ -98,6 +98,9 @@ def protected(function: F, binding: Binding) -> F:
     """
     if not callable(function):
         raise ConfigError("protect.function", function, "a function")
+    if isinstance(function, staticmethod):
+        # What is given back has to be one as well, or it would be given the object that it is called on.
+        return staticmethod(protected(function.__func__, binding))  # type: ignore[return-value]
     if is_generator_function(function):
         raise ConfigError("protect.function", function, "a def or async def; a generator fails while it is iterated")
     if is_coroutine_function(function):

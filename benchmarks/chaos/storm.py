@@ -6,7 +6,9 @@ import faulthandler
 import logging
 import os
 import random
+import sys
 import threading
+import traceback
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, cast
 
@@ -277,7 +279,9 @@ class Storm:
             return not left
 
         if not comes_true(is_quiet):  # what hangs in C gets its time to return
-            self.load.fault("something survived the stop", repr(left))
+            frames = sys._current_frames()  # noqa: SLF001 - documented, for debuggers
+            stacks = ["".join(traceback.format_stack(frames.get(thread.ident or 0))) for thread in left]
+            self.load.fault("something survived the stop", f"{left}\n{'---'.join(stacks)}")
         code = _look_around(tree)
         if code != 0:
             self.load.fault("a stopped tree is not out of the way", f"code {code}")

@@ -152,3 +152,27 @@ def test_the_call_of_a_report_that_fails_when_it_is_awaited_has_failed() -> None
 def test_call_async_takes_a_plain_function_too() -> None:
     with upright.boot(CONFIG) as tree:
         assert asyncio.run(tree.call_async("price", lambda of: f"price of {of}", "pro")).value == "price of pro"
+
+
+def test_a_def_that_gives_a_coroutine_is_told_so() -> None:
+    with upright.boot(CONFIG) as tree:
+        prices = {"pro": Price(Repair())}
+        with pytest.raises(ConfigError, match=r"call\.function must be a def whose value is no coroutine"):
+            tree.call("price", lambda of: prices[of](), "pro")
+
+
+def test_a_static_method_stays_one() -> None:
+    with upright.boot(CONFIG) as tree:
+
+        class Shop:
+            @tree.protect("price")
+            @staticmethod
+            def price(of: str = "pro") -> str:
+                return f"price of {of}"
+
+        assert Shop.price() == Shop().price() == "price of pro"
+
+
+def test_forgotten_parentheses_are_told_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"protect\.operation must be a text"):
+        upright.protect(generate)  # type: ignore[arg-type]

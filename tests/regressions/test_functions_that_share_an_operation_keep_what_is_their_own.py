@@ -152,3 +152,17 @@ def test_the_options_of_functions_that_share_an_operation_add_up() -> None:
         options = tree.edge.operations.get("payments").options
         assert (options.retry.attempts, options.deadline, options.heal_wait) == (7, 9.0, 3.0)
         assert options.idempotent is False
+
+
+def test_the_retry_budget_is_not_full_again_when_another_function_is_decorated() -> None:
+    calls = []
+    with upright.boot({**CONFIG, "retry": {"attempts": 4, "initial": 0.001, "maximum": 0.001}}) as tree:
+
+        def fail() -> None:
+            calls.append(1)
+            raise ConnectionError("down")
+
+        for _ in range(100):
+            with pytest.raises((ConnectionError, upright.CircuitOpenError)):
+                tree.protect("query", heal_wait=0.0, minimum_number_of_calls=10_000, window_size=10_000)(fail)()
+        assert len(calls) < 200

@@ -27,8 +27,8 @@ SLACK = 0 if sys.version_info[:2] == (3, 11) else 15
 
 SUCCESS = 45
 SUCCESS_ASYNC = 48
-REJECTION = 150
-OUTAGE = 255
+REJECTION = 152
+OUTAGE = 258
 
 
 @pytest.fixture
