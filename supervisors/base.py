@@ -23,7 +23,7 @@ from upright.strategies.clock import get_clock
 from upright.strategies.foreign import is_of, shown
 from upright.strategies.options import MAX_NAME, count_rule, is_count, is_finite_number
 from upright.strategies.restart import RestartWindow
-from upright.supervisors.child import Child, ChildState, check_still_in_charge, kill
+from upright.supervisors.child import Child, ChildState, check_still_in_charge, kill, kill_children
 from upright.supervisors.errors import InvalidSupervisorFlags
 from upright.supervisors.report import level_of, report
 from upright.supervisors.spec import Restart
@@ -135,7 +135,13 @@ class BaseSupervisor(SupervisedActor):
         """Start the static children, if this kind of supervisor has any."""
 
     def tear_down(self) -> None:
-        self.stop_children()
+        try:
+            self.stop_children()
+        finally:
+            # What a fault in between left running: nobody would know of it. Unless a successor has the slots already.
+            incarnation = self._incarnation
+            if incarnation is None or not incarnation.detached:
+                kill_children(self._address)
 
     # Messages of the machinery; a subclass of the user's may override on_receive freely.
 

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from upright.actors.errors import Ignore
-from upright.actors.exits import Crashed, ExitReason, Hung, Killed, Shutdown
+from upright.actors.exits import NORMAL, Crashed, ExitReason, Hung, Killed, Shutdown
 from upright.actors.incarnation import Incarnation, Interrupted, StartTimeout
 from upright.actors.messages import Stop
 from upright.supervisors.spec import BRUTAL_KILL, INFINITY, ChildKind, ChildSpec
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from upright.actors.address import Address
     from upright.actors.timers import Timer
 
-__all__ = ["Child", "ChildInfo", "ChildState", "check_still_in_charge", "kill", "stop_together"]
+__all__ = ["Child", "ChildInfo", "ChildState", "check_still_in_charge", "kill", "lose", "stop_together"]
 
 _LEAVING = 1.0  # seconds to wait at most for a detached supervisor to notice that it was
 
@@ -217,6 +217,16 @@ def kill_children(address: Address[Any]) -> None:
         incarnation = child.incarnation
         if incarnation is not None and not incarnation.ended:
             kill(incarnation, Killed())
+
+
+def lose(supervisor: Address[Any], keys: Iterable[Any]) -> None:
+    """End and forget children that an earlier incarnation of a supervisor has left; again, if it failed half-way."""
+    for key in keys:
+        address = supervisor.children[key]
+        if address.incarnation is not None and not address.incarnation.ended:
+            kill(address.incarnation, Killed())  # its end had failed as well
+        address.close(address.exit_reason or NORMAL)
+        supervisor.children.pop(key, None)
 
 
 def stop_together(children: Iterable[Child]) -> list[tuple[Child, ExitReason | None]]:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from upright.actors.address import Address
 from upright.actors.errors import Reply
-from upright.actors.exits import NORMAL, ExitReason, Killed, Shutdown
+from upright.actors.exits import NORMAL, ExitReason, Shutdown
 from upright.actors.incarnation import Interrupted
 from upright.strategies.foreign import is_of, shown
 from upright.strategies.options import is_count
 from upright.supervisors.base import BaseSupervisor
-from upright.supervisors.child import Child, ChildInfo, kill, stop_together
+from upright.supervisors.child import Child, ChildInfo, lose, stop_together
 from upright.supervisors.counts import ChildCounts, count
 from upright.supervisors.errors import ChildNotFound, InvalidSupervisorFlags, MaxChildren, StartFailed
 from upright.supervisors.spec import AutoShutdown, ChildSpec, Restart, check_childspec
@@ -137,12 +137,7 @@ class DynamicSupervisor(BaseSupervisor):
         return self._children.get(address)
 
     def start_children(self) -> None:
-        kept = self._address.children
-        while kept:  # the children of an earlier incarnation are lost, as in OTP
-            _, address = kept.popitem()
-            if address.incarnation is not None and not address.incarnation.ended:
-                kill(address.incarnation, Killed())  # its end had failed as well
-            address.close(address.exit_reason or NORMAL)
+        lose(self._address, list(self._address.children))  # the children of an earlier incarnation, as in OTP
 
     def restart_group(self, child: Child) -> None:
         """Nobody goes with a child of a one_for_one supervisor."""

@@ -33,7 +33,7 @@ from upright.actors.exits import NORMAL, Shutdown
 from upright.actors.incarnation import Interrupted
 from upright.strategies.foreign import is_of, shown
 from upright.supervisors.base import BaseSupervisor
-from upright.supervisors.child import Child, ChildInfo, ChildState
+from upright.supervisors.child import Child, ChildInfo, ChildState, lose
 from upright.supervisors.counts import ChildCounts, count
 from upright.supervisors.errors import (
     ChildAlreadyPresent,
@@ -210,9 +210,8 @@ class Supervisor(BaseSupervisor):
     def start_children(self) -> None:
         kept = self._address.children
         static = {spec.id for spec in self._specs}
-        for key in [key for key in kept if key not in static]:
-            lost = kept.pop(key)  # a child that start_child had added to the incarnation before
-            lost.close(lost.exit_reason or NORMAL)
+        # Children that start_child had added to the incarnation before.
+        lose(self._address, [key for key in kept if key not in static])
         for spec in self._specs:
             child = self._add(spec)
             try:
