@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from upright.strategies.errors import ConfigError
+from upright.strategies.foreign import is_of
 from upright.strategies.options import require_bool
 
 __all__ = ["MAX_SOCKET_PATH", "ControlOptions"]
@@ -35,7 +36,8 @@ class ControlOptions:
         if self.path is None:
             return
         rule = f"an absolute path of at most {MAX_SOCKET_PATH} bytes, or None"
-        if type(self.path) is not str or not self.path.startswith("/") or "\0" in self.path:
+        path = str.__str__(self.path) if is_of(self.path, str) else ""
+        too_long = len(path.encode(errors="surrogatepass")) > MAX_SOCKET_PATH
+        if not path.startswith("/") or "\0" in path or too_long:
             raise ConfigError("ControlOptions.path", self.path, rule)
-        if len(self.path.encode(errors="surrogatepass")) > MAX_SOCKET_PATH:
-            raise ConfigError("ControlOptions.path", self.path, rule)
+        object.__setattr__(self, "path", path)

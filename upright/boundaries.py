@@ -68,7 +68,11 @@ class Boundary:
             outcome = edge.came_out(operation, snapshot, permit, began, error, target)
             if error is not None and not classify(error).permanent:
                 epoch = edge.board.epoch_at(target, began)
-                self._tree.send(ErrorReport(error, operation.name, resource, self._context or {}, epoch=epoch))
+                self._tree.send(
+                    ErrorReport(
+                        error, operation.name, resource, {} if self._context is None else self._context, epoch=epoch
+                    )
+                )
             if outcome is not None:
                 edge.tell_breaker(outcome)  # after the report: see Edge.meet_circuit
         except Exception as internal:

@@ -127,7 +127,7 @@ def prepare(
     """Return what `recover` takes, for an error that was raised elsewhere; see `Tree.recover`."""
     found = edge.operations.met(operation, resource)
     call = None if call is None else intercepted(operation, call)
-    report = ErrorReport(error, operation, resource or found.resource, context or {}, call)
+    report = ErrorReport(error, operation, resource or found.resource, {} if context is None else context, call)
     prepared = Call(found, error, call, monotonic(), context=report.context, report=report, given=resource)
     if timeout is not None:
         if not is_finite_number(timeout) or timeout < 0:

@@ -183,7 +183,7 @@ def _path(source: Any) -> str | None:
         path = os.fspath(source)
     except Exception:  # a TypeError; and whatever a path of the application's own class raises
         return None
-    return path if type(path) is str else None
+    return str.__str__(path) if is_of(path, str) else None
 
 
 def _may_exist(path: Path) -> bool:

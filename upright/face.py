@@ -149,7 +149,9 @@ def report(
     """Tell the default tree about an error; counted and otherwise without effect if there is none."""
     tree = default_tree()
     if tree is None:
-        ErrorReport(error, operation, resource, context or {})  # a wrong report is wrong without a tree as well
+        ErrorReport(
+            error, operation, resource, {} if context is None else context
+        )  # a wrong report is wrong without a tree as well
         _refused.add()
         return
     tree.report(error, operation=operation, resource=resource, context=context)

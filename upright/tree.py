@@ -179,7 +179,7 @@ class Tree(AbstractContextManager["Tree"]):
                 merged.add()
                 board.joined_reports.add()
                 return
-        self.send(ErrorReport(error, operation, resource, context or {}))
+        self.send(ErrorReport(error, operation, resource, {} if context is None else context))
 
     def send(self, report: ErrorReport) -> None:
         """Tell the orchestrator about an error as `report` does, from a report that was made already."""

@@ -48,8 +48,9 @@ class Substitute:
     age: float | None = None
 
     def __post_init__(self) -> None:
-        if type(self.detail) is not str:
+        if not is_of(self.detail, str):
             raise ConfigError("Substitute.detail", self.detail, "a text")
+        object.__setattr__(self, "detail", str.__str__(self.detail))
         if self.age is not None and not is_finite_number(self.age):
             raise ConfigError("Substitute.age", self.age, "None or a finite number of seconds")
 

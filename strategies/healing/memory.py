@@ -30,8 +30,10 @@ __all__ = ["Cleanup", "MemoryCleanup"]
 
 _MAX_UNPROVEN = 16  # cleanups whose proof is still to come; a worker abandoned in between leaves one behind
 _MIB = 1_048_576
-_M_TRIM_THRESHOLD = -1  # of glibc's malloc.h
-_TRIM_THRESHOLD = 131_072  # bytes, glibc's initial one
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_LOWEST = 131_072  # bytes: glibc's initial threshold of both
+# What glibc's own rule comes to in a process that has freed a block of 32 MiB (mallopt(3), M_MMAP_THRESHOLD).
+_HIGHEST_MMAP, _HIGHEST_TRIM = 32 * _MIB, 64 * _MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,11 @@ class MemoryCleanup(HealingStrategy):
     (glibc; elsewhere the allocator decides). The proof is that the process holds `least_freed` bytes less, and can
     have as many.
 
-    With glibc, the first cleanup sets the process' trim threshold back to its initial 128 KiB, for good: it rises with
-    the largest block that was ever freed, up to 64 MiB, and what a thread frees below it stays with the process, for
-    `malloc_trim` trims no top of a thread's heap (mallopt(3), M_TRIM_THRESHOLD).
+    With glibc, the process' trim threshold is 128 KiB while a cleanup runs: it rises with the largest block that was
+    ever freed, up to 64 MiB, and what a thread frees below it stays with the process, for `malloc_trim` trims no top of
+    a thread's heap (mallopt(3), M_TRIM_THRESHOLD). Whoever sets it switches glibc's own rule off; so after the first
+    cleanup it is 64 MiB, and the threshold above which a block is mapped anew each time is 32 MiB: what that rule comes
+    to in a process that has freed a block of 32 MiB.
 
     Args:
         caches: Clearers by name, dearest last: a function without arguments, which may be a coroutine function; or
@@ -155,6 +159,14 @@ class MemoryCleanup(HealingStrategy):
         before = _resident()
         cleared: list[str] = []
         failed: dict[str, str] = {}
+        _set_trim_threshold(_LOWEST)
+        try:
+            yield from self._clear(before, cleared, failed)
+        finally:
+            _set_trim_threshold(_HIGHEST_TRIM)
+        return Cleanup(before, _resident(), tuple(cleared), failed)
+
+    def _clear(self, before: int, cleared: list[str], failed: dict[str, str]) -> Procedure[None]:
         _give_back()
         for name, clear in self._clearers.items():
             if self._enough is not None and before - _resident() >= self._enough:
@@ -166,7 +178,6 @@ class MemoryCleanup(HealingStrategy):
             else:
                 cleared.append(name)
                 _give_back()
-        return Cleanup(before, _resident(), tuple(cleared), failed)
 
 
 def _clearer_of(name: str, cache: Any) -> Callable[[], Any]:
@@ -183,20 +194,26 @@ def _clearer_of(name: str, cache: Any) -> Callable[[], Any]:
 
 def _give_back() -> None:
     gc.collect()
-    trim = _malloc_trim()
-    if trim is not None:
-        trim(0)
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
+def _set_trim_threshold(size: int) -> None:
+    library = _glibc()
+    if library is not None:
+        library.mallopt(_M_TRIM_THRESHOLD, size)
 
 
 @functools.cache
-def _malloc_trim() -> Callable[[int], Any] | None:
+def _glibc() -> ctypes.CDLL | None:
     try:
         library = ctypes.CDLL(None)
-        found: Callable[[int], Any] = library.malloc_trim
-        library.mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD)
+        _ = library.malloc_trim
+        library.mallopt(_M_MMAP_THRESHOLD, _HIGHEST_MMAP)
     except (AttributeError, OSError, TypeError):  # musl, macOS; Windows takes no None
         return None
-    return found
+    return library
 
 
 def _resident() -> int:
