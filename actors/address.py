@@ -332,13 +332,18 @@ class Address(pykka.ActorRef[A], Generic[A]):
         """Answer what waits in a mailbox that was closed; from any thread, any number of times."""
 
         def take(message: Any, reply: Answer | None) -> None:
-            if is_of(message, SystemMessage):
-                if is_of(message, Stop) and message.reply_to is not None:
-                    self._answer_when_down(lane, message.reply_to, True)
-                return
-            if reply is not None:
-                reply.fail(error())
-            dead_letters.add(self.name, message, gone)
+            try:
+                if is_of(message, SystemMessage):
+                    if is_of(message, Stop) and message.reply_to is not None:
+                        self._answer_when_down(lane, message.reply_to, True)
+                    return
+                if reply is not None:
+                    reply.fail(error())
+                dead_letters.add(self.name, message, gone)
+            except BaseException as failed:
+                if reply is not None:
+                    reply.fail(failed)  # it is out of the mailbox: nobody else will answer
+                raise
 
         error: Callable[[], ActorStopped] = self._refusal
         gone = "has stopped"
