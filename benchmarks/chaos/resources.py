@@ -6,6 +6,7 @@ import asyncio
 import random
 import threading
 from collections import deque
+from contextlib import suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +44,7 @@ class Resource:
         self.down_since: float | None = None
         self.verified = 0  # the newest failure whose repair a strategy has seen
         self.proven = 0  # the newest failure whose proof has reached the healing actor's books
-        self.healing_now = 0
-        self.healer: Incarnation | None = None  # of the worker that began the last healing
+        self.healers: list[Incarnation | None] = []  # of the workers that are at it
         self.guard = threading.Lock()
         self.story: deque[str] = deque(maxlen=12)  # of the last healings
 
@@ -118,6 +118,12 @@ class Resources:
         return f"{story}\n    struck meanwhile:{self.happened_since(began - 0.5)}"
 
 
+def worker_now() -> Incarnation | None:
+    """Return the incarnation of the worker that this healing runs in, or for."""
+    worker = worker_at_work()
+    return None if worker is None else worker._incarnation  # noqa: SLF001 - ended, or not
+
+
 def _is_gone(healer: Incarnation | None) -> bool:
     # The thread of a worker that was killed runs on until its C call returns: a zombie, which is accounted for.
     return healer is not None and (healer.detached or healer.ended)
@@ -146,20 +152,22 @@ class Repair(HealingStrategy):
             sleep(self.random.choice((0.0, 0.0, 0.001, 0.01)))
             self._finish(resource)
         finally:
-            resource.healing_now -= 1
+            with suppress(ValueError):  # it was given up, and taken out by the next
+                resource.healers.remove(worker_now())
 
     def _begin(self, resource: Resource, report: ErrorReport) -> None:
         with resource.guard:
             self.resources.healings += 1
-            worker = worker_at_work()
-            if resource.healing_now > 0 and not _is_gone(resource.healer):
+            # One that was interrupted just here or there takes itself out of the list never, but is gone.
+            resource.healers[:] = [healer for healer in resource.healers if not _is_gone(healer)]
+            if resource.healers:
                 story = self.resources.explain(resource)
                 self.resources.overlapping.append(
                     f"{resource.name}#{resource.failure}, for {report.recovery_id}{story}"
                 )
-            resource.healing_now += 1
-            resource.healer = None if worker is None else worker._incarnation  # noqa: SLF001 - ended, or not
-            resource.tell(f"healing begins for {report.recovery_id} of {report.created_at:.4f}", resource.healer)
+            healer = worker_now()
+            resource.healers.append(healer)
+            resource.tell(f"healing begins for {report.recovery_id} of {report.created_at:.4f}", healer)
             if not resource.down and not resource.loose and resource.proven == resource.failure:
                 story = self.resources.explain(resource)
                 self.resources.double.append(f"{resource.name}#{resource.failure} at {monotonic():.3f}{story}")
@@ -199,7 +207,8 @@ class AsyncRepair(Repair):
             await asyncio.sleep(self.random.choice((0.0, 0.001, 0.01)))
             self._finish(resource)
         finally:
-            resource.healing_now -= 1
+            with suppress(ValueError):  # it was given up, and taken out by the next
+                resource.healers.remove(worker_now())
 
     async def verify(self, report: ErrorReport) -> Any:  # type: ignore[override]
         """Likewise, on a loop."""
