@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
+import sys
 import time
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +20,7 @@ from upright.actors.errors import AskTimeout
 from upright.actors.reply import ReplyFuture
 from upright.actors.worker import JobFailed
 from upright.strategies.errors import CircuitOpenError
-from upright.strategies.foreign import is_coroutine_function
+from upright.strategies.foreign import is_coroutine_function, part
 from upright.strategies.retry import calls_since_failure, retry, retry_async
 
 if TYPE_CHECKING:
@@ -144,17 +145,21 @@ async def _get_async(future: ReplyFuture[Any], timeout: float | None) -> _Outcom
 
 
 def _outcome(call: Callable[[], Any]) -> _Outcome:
+    handled = sys.exception()
     try:
         return call(), None
     except Exception as error:
+        part(error, handled)
         return None, error
 
 
 async def _outcome_async(call: Callable[[], Any]) -> _Outcome:
+    handled = sys.exception()
     try:
         value = call()
         return (await value if inspect.isawaitable(value) else value), None
     except Exception as error:
+        part(error, handled)
         return None, error
 
 
@@ -237,9 +242,11 @@ def guarded(edge: Edge, operation: Any, call: Callable[[], Any]) -> Any:
     permit = None if snapshot.passes else snapshot.acquire(began)
     if permit is None and not snapshot.passes:
         raise CircuitOpenError(snapshot.wait_time(began), operation.name) from snapshot.cause
+    handled = sys.exception()
     try:
         value = call()
     except Exception as error:
+        part(error, handled)
         _came_out(edge, operation, snapshot, permit, began, error)
         raise
     except BaseException:
@@ -257,11 +264,13 @@ async def guarded_async(edge: Edge, operation: Any, call: Callable[[], Any]) -> 
     permit = None if snapshot.passes else snapshot.acquire(began)
     if permit is None and not snapshot.passes:
         raise CircuitOpenError(snapshot.wait_time(began), operation.name) from snapshot.cause
+    handled = sys.exception()
     try:
         value = call()
         if inspect.isawaitable(value):
             value = await value
     except Exception as error:
+        part(error, handled)
         _came_out(edge, operation, snapshot, permit, began, error)
         raise
     except BaseException:

@@ -19,6 +19,7 @@ __all__ = [
     "is_mapping",
     "is_of",
     "kind_of",
+    "part",
     "plain_text",
     "shown",
     "traceback_of",
@@ -28,6 +29,8 @@ T = TypeVar("T")
 
 _MAX_SHOWN: Final = 200
 
+_MAX_LINKS: Final = 100  # of a chain of contexts; a longer one is not followed
+_CONTEXT: Final = BaseException.__dict__["__context__"]  # past a property of a class of its own
 _TRACEBACK: Final = BaseException.__dict__["__traceback__"].__get__
 # Read past the metaclass, which may raise.
 _NAME: Final = type.__dict__["__name__"].__get__
@@ -128,6 +131,23 @@ def traceback_of(error: BaseException) -> TracebackType | None:
     """Return an exception's traceback, past a property of its class that stands before it."""
     traceback: TracebackType | None = _TRACEBACK(error)
     return traceback
+
+
+def part(error: BaseException, handled: BaseException | None) -> None:
+    """Take what was being handled when a call was made out of the context of what the call raised.
+
+    A call is made again while its first failure is being handled, and Python notes that as the context of the second;
+    which is a failure of its own, and is to be judged, and shown, as if it had come first.
+    """
+    link: BaseException | None = error
+    for _ in range(_MAX_LINKS):
+        if link is None or link is handled or handled is None:
+            return
+        context: BaseException | None = _CONTEXT.__get__(link)
+        if context is handled:
+            _CONTEXT.__set__(link, None)
+            return
+        link = context
 
 
 class Interruption(BaseException):  # not an error, and nobody's to catch
