@@ -217,6 +217,8 @@ def kill_children(address: Address[Any]) -> None:
         incarnation = child.incarnation
         if incarnation is not None and not incarnation.ended:
             kill(incarnation, Killed())
+        elif child.children:
+            kill_children(child)  # whoever detached it failed before it came to these
 
 
 def lose(supervisor: Address[Any], keys: Iterable[Any]) -> None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from upright.actors import SupervisedActor
+from upright.actors.exits import Killed
 from upright.actors.incarnation import Incarnation
-from upright.supervisors import ChildSpec, DynamicSupervisor, Supervisor
+from upright.supervisors import ChildSpec, DynamicSupervisor, Supervisor, which_child
 from upright.supervisors.base import BaseSupervisor
 from upright.supervisors.child import Child
 
@@ -87,3 +88,17 @@ def test_whichever_line_fails(kind: Any, function: Any) -> None:
             thread.join(5.0)
         assert not running(), line
     assert struck > 5
+
+
+def test_who_was_detached_without_its_children_is_found_by_the_end_of_its_own_supervisor() -> None:
+    root = Supervisor.start([ChildSpec("inner", DynamicSupervisor)])
+    inner = which_child(root, "inner").address
+    assert inner is not None
+    inner.call("start_child", ChildSpec(id="waiting", actor=Waiting))
+    assert inner.incarnation is not None
+    inner.incarnation.detach(Killed())
+    assert len(running()) == 1
+    root.stop()
+    for thread in running():
+        thread.join(5.0)
+    assert not running()
