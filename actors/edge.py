@@ -62,7 +62,6 @@ is_healing: Final = ContextVar("upright_is_healing", default=False)
 _VERDICT: Final = 0.5  # seconds in which the breaker says what the outcomes of all probes come to
 _FRESHLY_HEALED: Final = 5.0  # seconds after a proven healing in which a half-open circuit is waited for
 _GATE_WAIT: Final = 5.0  # seconds that a call waits for those before it to be made again after a shared healing
-_DETAIL: Final = 1_000  # characters of what a step says about itself
 _GRACE: Final = 0.5  # seconds beyond heal_wait after which the orchestrator is taken to be out of order
 
 

@@ -167,7 +167,6 @@ class Injector:
         self.poisoned: Counter[str] = Counter()
         self.recent: deque[tuple[float, str]] = deque(maxlen=2_000)
         self._armed: dict[tuple[str, str], deque[Fault]] = {}
-        self._originals: list[tuple[type, str, Any]] = []
 
     # Arming.
 
@@ -207,19 +206,9 @@ class Injector:
             "on_failure": "failure",
             "__init__": "init",
         }
-        plan = [(cls, name, getattr(cls, name)) for cls in classes for name in points]
-        for cls, name, original in plan:
-            self._originals.append((cls, name, cls.__dict__.get(name)))
+        # All are read first: a class that inherits a wrapper would be wrapped twice.
+        for cls, name, original in [(cls, name, getattr(cls, name)) for cls in classes for name in points]:
             setattr(cls, name, self._wrapped(original, points[name]))
-
-    def uninstall(self) -> None:
-        """Take the wrappers off again."""
-        while self._originals:
-            cls, name, original = self._originals.pop()
-            if original is None:
-                delattr(cls, name)
-            else:
-                setattr(cls, name, original)
 
     def _wrapped(self, original: Any, point: str) -> Any:
         @functools.wraps(original)
