@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from upright.actors.edge import Edge
 
-__all__ = ["prepare", "recover", "recover_async", "refuse_coroutine", "run", "run_async"]
+__all__ = ["prepare", "recover", "recover_async", "refuse_coroutine", "refuse_coroutine_value", "run", "run_async"]
 
 
 def run(
@@ -46,10 +46,10 @@ def run(
         value = attempt() if call.made is None else call.made[0]
     except Exception as error:
         call.error = error
-        return recover(edge, call, error, snapshot)
-    if iscoroutine(value):
-        value.close()
-        raise ConfigError("call.function", function, "a def whose value is no coroutine; call_async awaits it")
+        result = recover(edge, call, error, snapshot)
+        refuse_coroutine_value(result.value, "call.function", function, "call_async")
+        return result
+    refuse_coroutine_value(value, "call.function", function, "call_async")
     edge.succeeded(call.operation, snapshot, call.began)
     return result_of_success(call, value)
 
@@ -145,6 +145,17 @@ def refuse_coroutine(field: str, function: Any, other: str) -> None:
     if is_coroutine_function(function):
         raise ConfigError(field, function, f"a def; {other} takes a coroutine function")
     _refuse_generator(field, function)
+
+
+def refuse_coroutine_value(value: Any, field: str, function: Any, other: str) -> None:
+    """Refuse a coroutine for a value: what a function gives is known only when it was called.
+
+    Raises:
+        ConfigError: Naming `field`, the function, and the `other` verb that awaits it.
+    """
+    if iscoroutine(value):
+        value.close()
+        raise ConfigError(field, function, f"a def whose value is no coroutine; {other} awaits it")
 
 
 def _refuse_generator(field: str, function: Any) -> None:

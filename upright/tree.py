@@ -220,7 +220,9 @@ class Tree(AbstractContextManager["Tree"]):
         """
         by_hand.refuse_coroutine("recover.call", call, "recover_async")
         prepared = by_hand.prepare(self.edge, error, operation, resource, call, context, timeout)
-        return by_hand.recover(self.edge, prepared, error)
+        result = by_hand.recover(self.edge, prepared, error)
+        by_hand.refuse_coroutine_value(result.value, "recover.call", call, "recover_async")
+        return result
 
     async def recover_async(
         self,

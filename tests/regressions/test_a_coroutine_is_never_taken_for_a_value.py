@@ -159,6 +159,18 @@ def test_a_def_that_gives_a_coroutine_is_told_so() -> None:
         prices = {"pro": Price(Repair())}
         with pytest.raises(ConfigError, match=r"call\.function must be a def whose value is no coroutine"):
             tree.call("price", lambda of: prices[of](), "pro")
+        with pytest.raises(ConfigError, match=r"recover\.call must be a def whose value is no coroutine"):
+            tree.recover(ConnectionError("down"), operation="price", call=lambda: prices["pro"]("basic"))
+        made = []
+
+        def second_is_a_coroutine() -> Any:
+            made.append(1)
+            if len(made) == 1:
+                raise ConnectionError("down")
+            return prices["pro"]()
+
+        with pytest.raises(ConfigError, match=r"call\.function must be a def whose value is no coroutine"):
+            tree.call("price", second_is_a_coroutine)
 
 
 def test_a_static_method_stays_one() -> None:
